@@ -1,0 +1,98 @@
+# How everything is compiled and linked, and the three words the other CMake files use:
+#   telem_library(NAME SOURCES… DEPENDS…)   a part of src/, linked statically where it is needed
+#   telem_program(NAME [LIBEXEC] [LIGHT] SOURCES… DEPENDS…)
+#   telem_test(NAME SOURCES… DEPENDS…)      unit tests that stand beside their source
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g1")
+
+# The build tree looks like an installation (bin, lib, libexec), so programs find each other in both.
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+set(TELEM_LIBEXEC_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/libexec/telemetrics)
+set(TELEM_LIBEXEC_INSTALL_DIR ${CMAKE_INSTALL_LIBEXECDIR}/telemetrics)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+add_library(telem_flags INTERFACE)
+target_compile_options(telem_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Wformat=2
+  -ffunction-sections -fdata-sections -fstack-protector-strong)
+target_compile_definitions(telem_flags INTERFACE _GNU_SOURCE TELEM_VERSION="${PROJECT_VERSION}")
+if(TELEMETRICS_WERROR)
+  target_compile_options(telem_flags INTERFACE -Werror)
+endif()
+if(TELEMETRICS_SANITIZE)
+  target_compile_options(telem_flags INTERFACE
+    -fsanitize=${TELEMETRICS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(telem_flags INTERFACE -fsanitize=${TELEMETRICS_SANITIZE})
+else()
+  target_compile_definitions(telem_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+endif()
+target_link_options(telem_flags INTERFACE -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--as-needed)
+target_include_directories(telem_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+
+# libstdc++ inside: what a guest in other programs and a daemon of a few hundred KiB need.
+add_library(telem_light INTERFACE)
+if(NOT TELEMETRICS_SANITIZE)
+  target_link_options(telem_light INTERFACE -static-libstdc++ -static-libgcc)
+endif()
+
+function(telem_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC telem_flags ${ARG_DEPENDS})
+endfunction()
+
+function(telem_program name)
+  cmake_parse_arguments(ARG "LIBEXEC;LIGHT" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE telem_flags ${ARG_DEPENDS})
+  if(ARG_LIGHT)
+    target_link_libraries(${name} PRIVATE telem_light)
+  endif()
+  if(ARG_LIBEXEC)
+    set_target_properties(${name} PROPERTIES
+      RUNTIME_OUTPUT_DIRECTORY ${TELEM_LIBEXEC_OUTPUT_DIRECTORY})
+    install(TARGETS ${name} DESTINATION ${TELEM_LIBEXEC_INSTALL_DIR})
+  else()
+    install(TARGETS ${name} DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endfunction()
+
+if(TELEMETRICS_TESTS)
+  enable_testing()
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
+
+function(telem_test name)
+  if(NOT TELEMETRICS_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE telem_flags ${ARG_DEPENDS} GTest::gtest_main GTest::gmock)
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+endfunction()

@@ -1,0 +1,46 @@
+// Clock: the two times that programs need, handed in so that tests can move them.
+#pragma once
+
+#include <chrono>
+
+namespace telem {
+
+using WallTime = std::chrono::sys_time<std::chrono::milliseconds>;
+using MonotonicTime = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+
+  // Time of day; may jump either way.
+  virtual WallTime Now() const = 0;
+
+  // Never goes back; its zero means nothing.
+  virtual MonotonicTime Monotonic() const = 0;
+};
+
+class SystemClock final : public Clock {
+ public:
+  WallTime Now() const override;
+  MonotonicTime Monotonic() const override;
+};
+
+// Stands still until it is told to move.
+class FakeClock final : public Clock {
+ public:
+  WallTime Now() const override { return wall_; }
+  MonotonicTime Monotonic() const override { return monotonic_; }
+
+  void Advance(std::chrono::nanoseconds by) {
+    monotonic_ += by;
+    wall_ += std::chrono::duration_cast<std::chrono::milliseconds>(by);
+  }
+  // What an administrator or a time server does: only the time of day jumps.
+  void SetWall(WallTime now) { wall_ = now; }
+
+ private:
+  WallTime wall_{std::chrono::seconds(1'795'445'503)};
+  MonotonicTime monotonic_{std::chrono::hours(1)};
+};
+
+}  // namespace telem

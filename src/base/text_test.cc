@@ -1,0 +1,56 @@
+#include "base/text.h"
+
+#include <gtest/gtest.h>
+
+namespace telem {
+namespace {
+
+TEST(TextTest, TrimsBlanksAtBothEnds) {
+  EXPECT_EQ(Trim("  a b\t\r\n"), "a b");
+  EXPECT_EQ(Trim(" \n"), "");
+  EXPECT_EQ(Trim(""), "");
+}
+
+TEST(TextTest, TakesUntilASeparatorOrTheEnd) {
+  std::string_view rest = "a:b::c";
+  EXPECT_EQ(TakeUntil(rest, ':'), "a");
+  EXPECT_EQ(TakeUntil(rest, ':'), "b");
+  EXPECT_EQ(TakeUntil(rest, ':'), "");
+  EXPECT_EQ(TakeUntil(rest, ':'), "c");
+  EXPECT_EQ(TakeUntil(rest, ':'), "");
+}
+
+TEST(TextTest, ParsesOnlyWholeDecimalNumbers) {
+  EXPECT_EQ(ParseUnsigned("0"), 0u);
+  EXPECT_EQ(ParseUnsigned("18446744073709551615"), UINT64_MAX);
+  EXPECT_EQ(ParseUnsigned("18446744073709551616"), std::nullopt);
+  for (const char* bad : {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "abc"}) {
+    EXPECT_EQ(ParseUnsigned(bad), std::nullopt) << bad;
+  }
+  EXPECT_EQ(ParseSigned("-1"), -1);
+  EXPECT_EQ(ParseSigned("--1"), std::nullopt);
+}
+
+TEST(TextTest, KnowsLowerCaseHexOfOneLength) {
+  EXPECT_TRUE(IsLowerHex("0123456789abcdef", 16));
+  EXPECT_FALSE(IsLowerHex("0123456789abcdeF", 16));
+  EXPECT_FALSE(IsLowerHex("0123456789abcde", 16));
+  EXPECT_FALSE(IsLowerHex("0123456789abcdeg", 16));
+}
+
+TEST(TextTest, ReplacesWhatIsNotPrintableAscii) {
+  EXPECT_EQ(PrintableAscii("a\nb\xc3\xa9\x7f", 99), "a?b???");
+  EXPECT_EQ(PrintableAscii("abcdef", 3), "abc");
+}
+
+TEST(TextTest, KnowsUtf8) {
+  EXPECT_TRUE(IsUtf8("plain"));
+  EXPECT_TRUE(IsUtf8("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x99\x82"));
+  for (const char* bad : {"\xe9", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                          "\xf0\x9f\x99", "\x80", "\xff"}) {
+    EXPECT_FALSE(IsUtf8(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace telem

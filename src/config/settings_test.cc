@@ -1,0 +1,144 @@
+#include "config/settings.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "config/config_file.h"
+
+namespace telem {
+namespace {
+
+class SettingsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char folder[] = "/tmp/telem-settings-XXXXXX";
+    ASSERT_NE(::mkdtemp(folder), nullptr);
+    folder_ = folder;
+    file_ = folder_ + "/telemetrics.conf";
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void Write(const std::string& path, std::string_view text) { std::ofstream(path) << text; }
+
+  LoadedSettings Load(std::string_view text) {
+    Write(file_, text);
+    auto loaded = LoadSettings(file_);
+    EXPECT_TRUE(loaded);
+    return std::move(*loaded);
+  }
+
+  std::string folder_;
+  std::string file_;
+};
+
+TEST_F(SettingsTest, HasTheDefaultsOf1xWhenNothingIsWritten) {
+  const Settings settings = Load("").settings;
+  EXPECT_EQ(settings.server, "");
+  EXPECT_EQ(settings.socket_path, "/run/telem-0");
+  EXPECT_EQ(settings.record_expiry, 1200);
+  EXPECT_EQ(settings.spool_max_size, 5120);
+  EXPECT_EQ(settings.record_burst_limit, 1000);
+  EXPECT_EQ(settings.tidheader, "X-Telemetry-TID: 6907c830-eed9-4ce9-81ae-76daf8d88f0f");
+}
+
+TEST_F(SettingsTest, ReadsValuesCommentsAndEscapedSpaces) {
+  const Settings settings = Load(
+                                "# a comment\n; another\n\n[settings]\n"
+                                "server=https://collector.example/v2/collector\n"
+                                " tidheader = X-Telemetry-TID:\\sabc \r\n"
+                                "rate_limit_enabled = false\nspool_sync = always\n"
+                                "byte_burst_limit = -1")
+                                .settings;
+  EXPECT_EQ(settings.server, "https://collector.example/v2/collector");
+  EXPECT_EQ(settings.tidheader, "X-Telemetry-TID: abc");
+  EXPECT_FALSE(settings.rate_limit_enabled);
+  EXPECT_EQ(settings.spool_sync, SpoolSync::kAlways);
+}
+
+TEST_F(SettingsTest, NamesFileLineKeyAndWhatIsAllowed) {
+  const auto loaded = Load("[settings]\n\nrate_limit_enabled = maybe\nrecord_expiry = abc\n");
+  ASSERT_EQ(loaded.errors.size(), 2u);
+  EXPECT_EQ(loaded.errors[0], file_ + ":3: rate_limit_enabled: 'maybe' is not true or false");
+  EXPECT_EQ(loaded.errors[1], file_ + ":4: record_expiry: 'abc' is not a whole number");
+  EXPECT_TRUE(loaded.settings.rate_limit_enabled);
+  EXPECT_FALSE(LoadSettingsStrictly(file_));
+}
+
+TEST_F(SettingsTest, RefusesBadValuesOfEveryKind) {
+  for (const char* line :
+       {"server = ftp://x", "server = http://", "server = http://a b", "spool_dir = relative",
+        "rate_limit_strategy = block", "tidheader = no colon", "consent = yes",
+        "server_protocol = v9", "classification_domain = a/b", "no equals sign", "[other]",
+        "record_expiry =", "spool_max_size = 1e3"}) {
+    EXPECT_EQ(Load(std::string("[settings]\n") + line + "\n").errors.size(), 1u) << line;
+  }
+  EXPECT_EQ(Load("server = http://x\n").errors.size(), 1u) << "outside of a section";
+  EXPECT_EQ(Load("[settings]\nsocket_path = /" + std::string(107, 'x')).errors.size(), 1u);
+}
+
+TEST_F(SettingsTest, ClampsNumbersWithAWarning) {
+  const auto loaded = Load("[settings]\nspool_process_time = 5\nrecord_window_length = 60\n");
+  EXPECT_TRUE(loaded.errors.empty());
+  ASSERT_EQ(loaded.warnings.size(), 2u);
+  EXPECT_EQ(loaded.warnings[0],
+            file_ + ":2: spool_process_time: '5' is out of range, taken as 120");
+  EXPECT_EQ(loaded.settings.record_window_length, 59);
+}
+
+TEST_F(SettingsTest, WarnsOfUnknownKeys) {
+  const auto loaded = Load("[settings]\nfoo = 1\n");
+  ASSERT_EQ(loaded.warnings.size(), 1u);
+  EXPECT_EQ(loaded.warnings[0], file_ + ":2: unknown key 'foo', ignoring it");
+}
+
+TEST_F(SettingsTest, ReadsDropInsInNameOrderAndTellsWhereAValueComesFrom) {
+  std::filesystem::create_directory(file_ + ".d");
+  Write(file_ + ".d/20-b.conf", "[settings]\nrecord_expiry = 20\n");
+  Write(file_ + ".d/10-a.conf", "[settings]\nrecord_expiry = 10\nserver = http://a/\n");
+  Write(file_ + ".d/ignored.txt", "nonsense");
+  const auto loaded = Load("[settings]\nrecord_expiry = 5\n");
+  EXPECT_EQ(loaded.settings.record_expiry, 20);
+  EXPECT_EQ(loaded.settings.server, "http://a/");
+  for (const SettingInForce& setting : loaded.in_force) {
+    if (setting.key == "record_expiry") {
+      EXPECT_EQ(setting.source, file_ + ".d/20-b.conf:2");
+      EXPECT_EQ(setting.value, "20");
+    }
+    if (setting.key == "spool_dir") {
+      EXPECT_EQ(setting.source, "default");
+    }
+  }
+}
+
+TEST_F(SettingsTest, FailsWhenANamedFileIsMissing) {
+  EXPECT_FALSE(LoadSettings(folder_ + "/none.conf"));
+}
+
+TEST_F(SettingsTest, AsksTheMarkerFilesForConsent) {
+  Settings settings;
+  settings.config_dir = folder_;
+  EXPECT_TRUE(IsCollectionAllowed(settings));
+  settings.consent = ConsentMode::kOptIn;
+  EXPECT_FALSE(IsCollectionAllowed(settings));
+  Write(folder_ + "/opt-in", "");
+  EXPECT_TRUE(IsCollectionAllowed(settings));
+  Write(folder_ + "/opt-out", "");
+  EXPECT_FALSE(IsCollectionAllowed(settings));
+  settings.consent = ConsentMode::kOptOut;
+  EXPECT_FALSE(IsCollectionAllowed(settings));
+}
+
+TEST(ConfigFileTest, ReportsEveryBadLineAndReadsOn) {
+  const ConfigText config = ParseConfigText("x\n[settings]\na=1\nb\x01=2\nc = 3 # no comment\n");
+  ASSERT_EQ(config.mistakes.size(), 2u);
+  EXPECT_EQ(config.mistakes[0].line, 1);
+  EXPECT_EQ(config.mistakes[1].line, 4);
+  ASSERT_EQ(config.lines.size(), 2u);
+  EXPECT_EQ(config.lines[1].value, "3 # no comment");
+}
+
+}  // namespace
+}  // namespace telem

@@ -1,0 +1,26 @@
+// How records stand in HTTP requests of protocol v2: the fifteen headers as HTTP headers, the
+// payload as body.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "base/result.h"
+#include "record/headers.h"
+
+namespace telem {
+
+inline constexpr std::string_view kPayloadContentType = "application/text";
+
+// Whether `line` can stand in a request as one header: a token, a colon, a value without control
+// characters (RFC 9110, 5.1 and 5.5). At most 4 KiB.
+bool IsHttpHeaderLine(std::string_view line);
+
+// Which of the fifteen an HTTP header is: without regard to case, `-` and `_` being the same, since
+// proxies change both.
+std::optional<Header> FindHeaderByHttpName(std::string_view name);
+
+// Whether two HTTP header names are the same in that sense.
+bool SameHttpName(std::string_view a, std::string_view b);
+
+}  // namespace telem

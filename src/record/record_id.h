@@ -1,0 +1,37 @@
+// RecordId: names a record from the moment a daemon has taken it over.
+//
+// 48 bits of milliseconds since the epoch, then 80 random bits; written as 32 lower-case hex
+// digits. So ids sort by time, in the spool and in a database's index.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace telem {
+
+inline constexpr size_t kHexIdSize = 32;
+
+struct RecordId {
+  std::array<unsigned char, 16> bytes{};
+
+  auto operator<=>(const RecordId&) const = default;
+
+  // 32 lower-case hex digits.
+  std::string ToHex() const;
+
+  // The time that the id was made from.
+  WallTime Time() const;
+};
+
+// A fresh id for a record that came in at `now`.
+RecordId MakeRecordId(WallTime now);
+
+// Exactly 32 lower-case hex digits.
+std::optional<RecordId> ParseRecordId(std::string_view hex);
+
+}  // namespace telem
