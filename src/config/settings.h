@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "record/http_codec.h"
 
 namespace telem {
 
@@ -20,7 +21,7 @@ struct Settings {
   std::string server;
   std::string server_protocol = "v2";
   std::string cainfo;
-  std::string tidheader = "X-Telemetry-TID: 6907c830-eed9-4ce9-81ae-76daf8d88f0f";
+  std::string tidheader{kDefaultTidHeader};
   bool record_server_delivery_enabled = true;
   bool record_retention_enabled = false;
 

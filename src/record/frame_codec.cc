@@ -1,5 +1,6 @@
 #include "record/frame_codec.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace telem {
@@ -40,10 +41,11 @@ Result<std::optional<Frame>> Cut(std::string_view& bytes, size_t at, size_t head
 // 2.x with a configuration path: size counts everything.
 Result<std::optional<Frame>> TakeFrameWithPath(std::string_view& bytes, size_t size) {
   if (size > kMaxFrame + kMaxConfigPath) return Fail(ErrorCode::kTooLarge, "frame too large");
-  const size_t path_end = bytes.substr(0, size).find('\0', kWord);
+  // Looked for no further than where it must have ended, however much has arrived already.
+  const size_t longest = std::min(size, kWord + kMaxConfigPath + 1);
+  const size_t path_end = bytes.substr(0, longest).find('\0', kWord);
   if (path_end == std::string_view::npos) {
-    if (bytes.size() > kWord + kMaxConfigPath) return Malformed("path without an end");
-    if (bytes.size() >= size) return Malformed("path without an end");
+    if (bytes.size() >= longest) return Malformed("path without an end");
     return std::nullopt;
   }
   const size_t at = path_end + 1;
@@ -96,7 +98,8 @@ Result<std::optional<Frame>> TakeFrame(std::string_view& bytes, bool closed) {
     return Cut(bytes, kWord, header_size, size);
   }
   // 2.x without a path looks like 1.x until its peer closes nine bytes short.
-  if (closed && bytes.size() == size && header_size <= size - kOverhead2x && bytes.back() == '\0') {
+  if (closed && size >= kOverhead2x && bytes.size() == size && header_size <= size - kOverhead2x &&
+      bytes.back() == '\0') {
     return Cut(bytes, kWord, header_size, size - kOverhead2x);
   }
   return incomplete();

@@ -10,6 +10,10 @@
 
 namespace telem {
 
+// The line that tells servers which programs their records come from; this is telemetrics-client's.
+inline constexpr std::string_view kDefaultTidHeader =
+    "X-Telemetry-TID: 6907c830-eed9-4ce9-81ae-76daf8d88f0f";
+
 inline constexpr std::string_view kPayloadContentType = "application/text";
 
 // Whether `line` can stand in a request as one header: a token, a colon, a value without control

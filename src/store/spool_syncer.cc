@@ -1,0 +1,75 @@
+#include "store/spool_syncer.h"
+
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+
+namespace telem {
+
+SpoolSyncer::~SpoolSyncer() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+Status SpoolSyncer::Open() {
+  done_.Reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!done_.valid()) return SystemError("eventfd", errno);
+  return {};
+}
+
+Status SpoolSyncer::Start() {
+  if (!thread_.joinable()) {
+    // Signals are the event loop's; a thread inherits the mask it is made with.
+    sigset_t all, before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = 0;
+    try {
+      thread_ = std::thread([this] { Run(); });
+    } catch (const std::system_error& error) {
+      err = error.code().value();
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (err != 0) return SystemError("start the thread that syncs", err);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_ = true;
+  }
+  wake_.notify_one();
+  busy_ = true;
+  return {};
+}
+
+Status SpoolSyncer::TakeResult() {
+  uint64_t count;
+  (void)!::read(done_.get(), &count, sizeof count);
+  busy_ = false;
+  const std::lock_guard lock(mutex_);
+  if (error_ != 0) return SystemError("sync the spool", error_);
+  return {};
+}
+
+void SpoolSyncer::Run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [this] { return wanted_ || ended_; });
+    if (ended_) return;
+    wanted_ = false;
+    lock.unlock();
+    const int err = ::syncfs(folder_) == 0 ? 0 : errno;
+    lock.lock();
+    error_ = err;
+    const uint64_t one = 1;
+    (void)!::write(done_.get(), &one, sizeof one);
+  }
+}
+
+}  // namespace telem
