@@ -1,0 +1,190 @@
+#include "daemon/admission.h"
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace telem {
+namespace {
+
+// "Survives a power cut within a second", as spool_sync = batch promises.
+constexpr std::chrono::seconds kSyncDelay{1};
+
+}  // namespace
+
+Admission::Admission(const Parts& parts, std::string boot_id)
+    : parts_(parts), boot_id_(std::move(boot_id)), sync_due_(parts.loop, [this] {
+        if (parts_.syncer.IsBusy()) return sync_due_.SetAfter(kSyncDelay);
+        if (const Status started = parts_.syncer.Start(); !started) {
+          Log(LogLevel::kError, started.error().message);
+        }
+      }) {}
+
+FrameStatus Admission::Admit(const IncomingRecord& record) {
+  Counters& counters = parts_.counters;
+  const Settings& settings = parts_.settings;
+  if (record.had_config_path && !told_of_config_path_) {
+    told_of_config_path_ = true;
+    Log(LogLevel::kNotice,
+        "a sender named a configuration file of its own; records go where telemd's says");
+  }
+  if (!parts_.consent.IsGiven()) {
+    ++counters.refused_opted_out;
+    return FrameStatus::kOptedOut;
+  }
+  HeaderViews headers = record.headers;
+  headers[Header::kMachineId] = parts_.machine_id.value();
+  header_text_.clear();
+  AppendHeaders(header_text_, headers);
+  const WallTime now = parts_.loop.clock().Now();
+  const SpoolFileName name{MakeRecordId(now), record.peer.uid,
+                           static_cast<uint32_t>(record.payload.size())};
+
+  const bool stays_here = !settings.record_server_delivery_enabled || settings.server.empty();
+  if (stays_here || settings.record_retention_enabled) {
+    if (const Status kept = parts_.retention.Keep(name.id, record.payload); !kept) {
+      return RefuseFor(kept.error());
+    }
+  }
+  if (stays_here) {
+    AddLine(record, name.id, RecordState::kLocal);
+    ++counters.accepted;
+    ++counters.local;
+    return FrameStatus::kTakenOver;
+  }
+
+  const size_t size = header_text_.size() + record.payload.size();
+  const Delivery& delivery = parts_.delivery;
+  if (settings.rate_limit_strategy == RateLimitStrategy::kDrop &&
+      !parts_.limiter.HasRoom(
+          parts_.spool.waiting() + round_.records.size() + delivery.not_in_spool_list() + 1,
+          parts_.spool.bytes() + size, parts_.loop.clock().Monotonic())) {
+    AddLine(record, name.id, RecordState::kDropped);
+    ++counters.dropped;
+    return FrameStatus::kRateLimited;
+  }
+  if (!parts_.spool.HasRoom(size + 1, settings.spool_max_size)) {
+    ++counters.refused_spool_full;
+    return FrameStatus::kSpoolFull;
+  }
+  if (const Status taken = TakeOver(name, record.payload); !taken) {
+    return RefuseFor(taken.error());
+  }
+  is_troubled_ = false;
+  AddLine(record, name.id, RecordState::kSpooled);
+  return FrameStatus::kTakenOver;
+}
+
+Status Admission::TakeOver(const SpoolFileName& name, std::string_view payload) {
+  TELEM_TRY(const WaitingRecord record, parts_.spool.Put(name, header_text_, payload));
+  Taken taken{.record = record, .header_size = header_text_.size()};
+  if (round_.bytes.size() + header_text_.size() + payload.size() <= kMaxAtHand) {
+    taken.is_at_hand = true;
+    round_.bytes += header_text_;
+    round_.bytes += payload;
+  }
+  round_.records.push_back(taken);
+  return {};
+}
+
+FrameStatus Admission::RefuseFor(const Error& error) {
+  if (!is_troubled_) Log(LogLevel::kError, error.message + "; its sender is told so");
+  is_troubled_ = true;
+  if (error.code == ErrorCode::kNoSpace) {
+    ++parts_.counters.refused_spool_full;
+    return FrameStatus::kSpoolFull;
+  }
+  ++parts_.counters.refused_io_error;
+  return FrameStatus::kIoError;
+}
+
+void Admission::AddLine(const IncomingRecord& record, const RecordId& id, RecordState state) {
+  const std::string hex = id.ToHex();
+  const auto now = std::chrono::floor<std::chrono::seconds>(id.Time());
+  parts_.journal.Add(
+      {.record_id = hex,
+       .time = static_cast<uint64_t>(now.time_since_epoch().count()),
+       .classification = record.headers[Header::kClassification],
+       .event_id = record.headers[Header::kEventId],
+       .boot_id = boot_id_,
+       .severity = static_cast<unsigned>(record.headers[Header::kSeverity].front() - '0'),
+       .bytes = header_text_.size() + record.payload.size(),
+       .state = state,
+       .detail = {},
+       .uid = record.peer.uid,
+       .pid = static_cast<uint32_t>(record.peer.pid),
+       .comm = CommandOf(record.peer.pid)});
+}
+
+// Who sends many records is asked for its name once a second.
+const std::string& Admission::CommandOf(pid_t pid) {
+  const MonotonicTime now = parts_.loop.clock().Monotonic();
+  if (pid == command_pid_ && now - command_read_ < std::chrono::seconds(1)) return command_;
+  std::string path = "/proc/";
+  AppendSigned(path, pid);
+  path += "/comm";
+  const auto comm = ReadFile(path, 256);
+  command_ = comm ? std::string(Trim(*comm)) : std::string();
+  command_pid_ = pid;
+  command_read_ = now;
+  return command_;
+}
+
+void Admission::EndRound(Intake& intake) {
+  if (statuses_syncing_ > 0) return;  // these go first, and their sync is under way
+  if (parts_.settings.spool_sync == SpoolSync::kBatch) {
+    intake.SendReplies(intake.held());
+    if (round_.records.empty()) return;
+    OfferAll(round_);
+    if (!sync_due_.IsSet()) sync_due_.SetAfter(kSyncDelay);
+    return;
+  }
+  if (round_.records.empty()) return intake.SendReplies(intake.held());
+  if (parts_.syncer.IsBusy()) return;
+  std::swap(round_, syncing_);
+  statuses_syncing_ = intake.held();
+  if (const Status started = parts_.syncer.Start(); !started) OnSynced(started, intake);
+}
+
+void Admission::OnSynced(const Status& result, Intake& intake) {
+  if (!result) Log(LogLevel::kError, result.error().message);
+  if (statuses_syncing_ == 0) return;
+  const size_t count = std::exchange(statuses_syncing_, 0);
+  if (result) {
+    intake.SendReplies(count);
+    return OfferAll(syncing_);
+  }
+  for (const Taken& taken : syncing_.records) {
+    ++parts_.counters.refused_io_error;
+    parts_.delivery.Drop(taken.record, result.error().message);
+  }
+  syncing_.Clear();
+  intake.SendReplies(count, FrameStatus::kIoError);
+}
+
+void Admission::OfferAll(Group& group) {
+  std::string_view bytes = group.bytes;
+  for (const Taken& taken : group.records) {
+    ++parts_.counters.accepted;
+    if (!taken.is_at_hand) {
+      parts_.delivery.OfferFromFile(taken.record);
+      continue;
+    }
+    const std::string_view record =
+        bytes.substr(0, taken.header_size + taken.record.name.payload_size);
+    parts_.delivery.Offer(taken.record, record.substr(0, taken.header_size),
+                          record.substr(taken.header_size));
+    bytes.remove_prefix(record.size());
+  }
+  group.Clear();
+}
+
+void Admission::Group::Clear() {
+  records.clear();
+  bytes.clear();
+  // A burst must not be paid for by a machine at rest.
+  if (records.capacity() > 64) records.shrink_to_fit();
+  if (bytes.capacity() > 16 * 1024) bytes.shrink_to_fit();
+}
+
+}  // namespace telem

@@ -1,0 +1,314 @@
+#include "daemon/daemon.h"
+
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "base/files.h"
+#include "base/flat_json.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace telem {
+namespace {
+
+constexpr std::chrono::hours kMachineIdCheck{1};
+
+// So many files are looked at before senders get their turn again.
+constexpr size_t kScanStep = 200;
+
+// Long enough to have many lines in one go, short enough that people see what is kept.
+constexpr std::chrono::seconds kTrimDelay{1};
+
+// Descriptors that are no sender's: folders, files, sockets, telem-deliver.
+constexpr size_t kOwnDescriptors = 32;
+
+size_t RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return Intake::kMaxConnections;
+  const rlim_t wanted = Intake::kMaxConnections + kOwnDescriptors;
+  if (limit.rlim_cur < wanted) {
+    limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  return limit.rlim_cur > 2 * kOwnDescriptors ? limit.rlim_cur - kOwnDescriptors : kOwnDescriptors;
+}
+
+std::string ReadBootId() {
+  const auto text = ReadFile("/proc/sys/kernel/random/boot_id", 64);
+  return text ? std::string(Trim(*text)) : "00000000-0000-0000-0000-000000000000";
+}
+
+std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+int64_t Seconds(WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
+RateLimiter MakeLimiter(const Settings& settings) {
+  const bool is_on = settings.rate_limit_enabled;
+  return RateLimiter(SlidingSum(is_on ? settings.record_burst_limit : -1,
+                                std::chrono::minutes(settings.record_window_length)),
+                     SlidingSum(is_on ? settings.byte_burst_limit : -1,
+                                std::chrono::minutes(settings.byte_window_length)));
+}
+
+}  // namespace
+
+Daemon::Daemon(const Clock& clock, Settings settings, std::string config_file,
+               std::string deliver_program)
+    : loop_(clock),
+      settings_(std::move(settings)),
+      config_file_(std::move(config_file)),
+      deliver_program_(std::move(deliver_program)),
+      boot_id_(ReadBootId()),
+      started_(clock.Now()),
+      consent_(settings_),
+      machine_id_(settings_.state_dir, settings_.config_dir),
+      signals_(*this),
+      syncs_(*this),
+      machine_id_due_(loop_, [this] { RenewMachineId(); }),
+      scan_due_(loop_, [this] { ScanSpool(); }),
+      trim_due_(loop_, [this] { TrimJournal(); }) {}
+
+Daemon::~Daemon() {
+  // Only what this process has bound.
+  if (intake_) ::unlink(settings_.socket_path.c_str());
+  if (control_) ::unlink(settings_.control_path.c_str());
+}
+
+Status Daemon::Open() {
+  TELEM_CHECK(loop_.Open());
+  TELEM_CHECK(MakeFolders());
+  TELEM_CHECK(OpenStore());
+  TELEM_CHECK(OpenSockets());
+
+  sigset_t handled;
+  sigemptyset(&handled);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&handled, signal);
+  signals_.fd.Reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_.fd.valid()) return SystemError("signalfd", errno);
+  TELEM_CHECK(loop_.Watch(signals_.fd.get(), EPOLLIN, &signals_));
+  loop_.SetAfterRound([this] { EndRound(); });
+  machine_id_due_.SetAfter(kMachineIdCheck);
+  scan_due_.SetAfter(std::chrono::nanoseconds(0));
+  return {};
+}
+
+Status Daemon::MakeFolders() const {
+  TELEM_CHECK(EnsureFolder(settings_.spool_dir, 0700));
+  TELEM_CHECK(EnsureFolder(settings_.state_dir, 0755));
+  TELEM_CHECK(EnsureFolder(settings_.log_dir, 0755));
+  TELEM_CHECK(EnsureFolder(FolderOf(settings_.socket_path), 0755));
+  return EnsureFolder(FolderOf(settings_.control_path), 0755);
+}
+
+Status Daemon::OpenStore() {
+  TELEM_TRY(spool_, Spool::Open(settings_.spool_dir, settings_.state_dir + "/rejected"));
+  TELEM_TRY(journal_, Journal::Open(settings_.log_dir, settings_.journal_max_records));
+  for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
+    Log(LogLevel::kWarning, problem);
+  }
+  retention_.emplace(settings_.log_dir + "/records", settings_.retention_max_records);
+  limiter_.emplace(MakeLimiter(settings_));
+  syncer_.emplace(spool_->folder_fd());
+  TELEM_CHECK(syncer_->Open());
+  TELEM_CHECK(loop_.Watch(syncer_->done_fd(), EPOLLIN, &syncs_));
+  delivery_.emplace(loop_, settings_, *spool_, *journal_, *limiter_, consent_, counters_,
+                    deliver_program_, boot_id_);
+  admission_.emplace(Admission::Parts{.loop = loop_,
+                                      .settings = settings_,
+                                      .machine_id = machine_id_,
+                                      .spool = *spool_,
+                                      .syncer = *syncer_,
+                                      .journal = *journal_,
+                                      .retention = *retention_,
+                                      .limiter = *limiter_,
+                                      .consent = consent_,
+                                      .delivery = *delivery_,
+                                      .counters = counters_},
+                     boot_id_);
+  return {};
+}
+
+Status Daemon::OpenSockets() {
+  TELEM_TRY(UniqueFd frames, ListenAt(settings_.socket_path, 0666));
+  intake_.emplace(loop_, counters_, RaiseDescriptorLimit(),
+                  [this](const IncomingRecord& record) { return admission_->Admit(record); });
+  TELEM_CHECK(intake_->Listen(std::move(frames)));
+  TELEM_TRY(UniqueFd control, ListenAt(settings_.control_path, 0666));
+  control_.emplace(loop_, [this] { return MakeStatus(); });
+  return control_->Listen(std::move(control));
+}
+
+Status Daemon::Run() {
+  TELEM_CHECK(loop_.Run());
+  // Those whose frames were taken in the last round have their answers; what they were told holds.
+  if (::syncfs(spool_->folder_fd()) != 0) return SystemError("sync the spool", errno);
+  return {};
+}
+
+// The order is the promise: files, then journal, then status bytes; and for what is finished: the
+// journal first, then the file goes.
+void Daemon::EndRound() {
+  FlushJournal();
+  delivery_->RemoveFinished();
+  admission_->EndRound(*intake_);
+  delivery_->Pump();
+  // What Pump() found to be at its end: expired, damaged, gone.
+  FlushJournal();
+  delivery_->RemoveFinished();
+  if (journal_->IsOvergrown()) TrimJournal();
+  consent_.StartRound();
+}
+
+void Daemon::FlushJournal() {
+  if (!journal_->HasPending()) return;
+  const Status flushed = journal_->Flush();
+  if (!flushed && !is_journal_troubled_) {
+    Log(LogLevel::kError, flushed.error().message + "; going on without");
+  }
+  is_journal_troubled_ = !flushed;
+  if (!trim_due_.IsSet()) trim_due_.SetAfter(kTrimDelay);
+}
+
+void Daemon::TrimJournal() {
+  if (const Status trimmed = journal_->Trim(); !trimmed) {
+    Log(LogLevel::kError, trimmed.error().message);
+  }
+}
+
+void Daemon::RenewMachineId() {
+  for (const std::string& problem : machine_id_.RenewIfOld(loop_.clock().Now())) {
+    Log(LogLevel::kWarning, problem);
+  }
+  machine_id_due_.SetAfter(kMachineIdCheck);
+}
+
+void Daemon::ScanSpool() {
+  const auto more = spool_->ScanSome(kScanStep, [this](const Spool::Found& found) {
+    ++counters_.found;
+    if (found.kind != Spool::Found::Kind::kRejected) return;
+    ++counters_.rejected;
+    Log(LogLevel::kWarning, "spool file '" + found.file_name + "': " + found.reason +
+                                ", moving it to the rejected ones");
+  });
+  if (!more) Log(LogLevel::kError, more.error().message);
+  if (more && *more) scan_due_.SetAfter(std::chrono::nanoseconds(0));
+}
+
+void Daemon::OnSynced() { admission_->OnSynced(syncer_->TakeResult(), *intake_); }
+
+void Daemon::OnSignal() {
+  signalfd_siginfo info{};
+  while (::read(signals_.fd.get(), &info, sizeof info) == sizeof info) {
+    switch (static_cast<int>(info.ssi_signo)) {
+      case SIGCHLD:
+        delivery_->ReapWorker();
+        break;
+      case SIGHUP:
+        Reload();
+        break;
+      default:
+        loop_.Stop();
+        break;
+    }
+  }
+}
+
+void Daemon::Reload() {
+  auto loaded = LoadSettingsStrictly(config_file_);
+  if (!loaded) {
+    Log(LogLevel::kError, loaded.error().message + "; the old settings stay in force");
+    return delivery_->TryNow();
+  }
+  for (const std::string& warning : loaded->warnings) Log(LogLevel::kWarning, warning);
+  Settings& fresh = loaded->settings;
+  // What was opened at start stays where it is.
+  for (std::string Settings::* const place :
+       {&Settings::socket_path, &Settings::control_path, &Settings::spool_dir,
+        &Settings::config_dir, &Settings::state_dir, &Settings::log_dir}) {
+    if (fresh.*place == settings_.*place) continue;
+    Log(LogLevel::kWarning, "'" + fresh.*place + "' in place of '" + settings_.*place +
+                                "' takes effect when telemd is started again");
+    fresh.*place = settings_.*place;
+  }
+  settings_ = std::move(fresh);
+  journal_->set_max_records(settings_.journal_max_records);
+  retention_->set_max_records(settings_.retention_max_records);
+  *limiter_ = MakeLimiter(settings_);
+  for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
+    Log(LogLevel::kWarning, problem);
+  }
+  delivery_->Restart();
+  Log(LogLevel::kNotice, "read the configuration again");
+}
+
+std::string Daemon::MakeStatus() const {
+  FlatJsonWriter json;
+  const auto add_count = [&](const char* name, uint64_t value) {
+    json.Add(name, static_cast<int64_t>(value));
+  };
+  const auto add_time = [&](const char* name, std::optional<WallTime> time) {
+    if (time) {
+      json.Add(name, Seconds(*time));
+    } else {
+      json.AddNull(name);
+    }
+  };
+  const Clock& clock = loop_.clock();
+  json.Add("version", TELEM_VERSION).Add("pid", static_cast<int64_t>(::getpid()));
+  add_time("started", started_);
+  json.Add("collecting", IsCollectionAllowed(settings_))
+      .Add("consent", settings_.consent == ConsentMode::kOptIn ? "opt-in" : "opt-out")
+      .Add("delivery_enabled", settings_.record_server_delivery_enabled)
+      .Add("server", settings_.server)
+      .Add("server_protocol", settings_.server_protocol)
+      .Add("machine_id", machine_id_.value());
+  add_time("machine_id_created",
+           machine_id_.is_static() ? std::nullopt : std::optional(machine_id_.created()));
+  json.Add("machine_id_static", machine_id_.is_static());
+
+  add_count("frames", counters_.frames);
+  add_count("refused_malformed", counters_.refused_malformed);
+  add_count("refused_too_large", counters_.refused_too_large);
+  add_count("refused_spool_full", counters_.refused_spool_full);
+  add_count("refused_opted_out", counters_.refused_opted_out);
+  add_count("refused_rate_limited", counters_.dropped);
+  add_count("refused_io_error", counters_.refused_io_error);
+  add_count("closed_incomplete", counters_.closed_incomplete);
+  add_count("found", counters_.found);
+  add_count("accepted", counters_.accepted);
+  add_count("delivered", counters_.delivered);
+  add_count("waiting", spool_->waiting() + delivery_->not_in_spool_list());
+  add_count("rejected", counters_.rejected);
+  add_count("dropped", counters_.dropped);
+  add_count("evicted", counters_.evicted);
+  add_count("expired", counters_.expired);
+  add_count("local", counters_.local);
+  add_count("spool_bytes", spool_->bytes());
+  json.Add("spool_max_kib", settings_.spool_max_size);
+  const WaitingRecord* const oldest = spool_->Oldest();
+  add_time("oldest_waiting", oldest ? std::optional(oldest->id().Time()) : std::nullopt);
+  add_count("under_way", delivery_->under_way());
+  add_time("last_success", delivery_->last_success());
+  if (const auto& error = delivery_->last_error()) {
+    json.Add("last_error", error->text);
+    add_time("last_error_time", error->time);
+  } else {
+    json.AddNull("last_error").AddNull("last_error_time");
+  }
+  std::optional<WallTime> next;
+  if (const auto attempt = delivery_->next_attempt()) {
+    const auto left = std::max<std::chrono::nanoseconds>(*attempt - clock.Monotonic(),
+                                                         std::chrono::nanoseconds(0));
+    next = clock.Now() + std::chrono::duration_cast<std::chrono::milliseconds>(left);
+  }
+  add_time("next_attempt", next);
+  return json.Finish();
+}
+
+}  // namespace telem

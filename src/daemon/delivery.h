@@ -1,0 +1,150 @@
+// Delivery: decides when a record is handed to telem-deliver, and what follows from its verdict.
+//
+// Fresh records go out at once while nothing is wrong; else they wait in the spool, oldest first.
+// What the server says about one record concerns that record, what shows that the server or the way
+// to it is in trouble stops everything for a while (backoff.h). A record that fails alone goes
+// behind the others and is tried again by its own backoff; one that can never succeed is rejected.
+//
+// One round of the loop: verdicts come in and add their lines to the journal; once that is written
+// RemoveFinished() gives up the files; then Offer() and Pump() hand over new records.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "config/settings.h"
+#include "daemon/consent.h"
+#include "daemon/counters.h"
+#include "daemon/delivery_worker.h"
+#include "daemon/rate_limiter.h"
+#include "store/journal.h"
+#include "store/spool.h"
+
+namespace telem {
+
+class Delivery {
+ public:
+  // A pass looks at so many records, so that a large spool never keeps the loop from its senders.
+  static constexpr size_t kMaxPass = 20;
+  static constexpr size_t kMaxUnderWay = 10;
+  // A verdict that takes longer will not come; telem-deliver gives up on a request earlier.
+  static constexpr std::chrono::seconds kVerdictTime{30};
+
+  // Everything is kept by reference and outlives this. `boot_id` is that of this boot.
+  Delivery(EventLoop& loop, const Settings& settings, Spool& spool, Journal& journal,
+           RateLimiter& limiter, Consent& consent, Counters& counters, std::string program,
+           std::string boot_id);
+
+  // A record that was taken over this moment: its file is in the spool, its bytes are at hand.
+  void Offer(const WaitingRecord& record, std::string_view header_text, std::string_view payload);
+  // The same for one whose bytes are only in its file.
+  void OfferFromFile(const WaitingRecord& record) { spool_.Append(record); }
+
+  // A record whose sender is told that it was not taken over after all, and why.
+  void Drop(const WaitingRecord& record, std::string_view why);
+
+  // Hands over what may go now, and sets the timer for the rest.
+  void Pump();
+
+  // Gives up the files of records that have their last state, once the journal says so.
+  void RemoveFinished();
+
+  // What an administrator means by SIGHUP: try now, whatever was wrong before.
+  void TryNow();
+
+  // New settings: the next record goes where they say.
+  void Restart();
+
+  void ReapWorker() { worker_.Reap(); }
+
+  // Records that telem-deliver has and that have no verdict yet.
+  size_t under_way() const { return under_way_.size(); }
+  // Records that the spool does not count among its waiting ones and that have no last state yet.
+  size_t not_in_spool_list() const { return under_way_.size() + alone_.size() + finished_.size(); }
+
+  struct Trouble {
+    std::string text;
+    WallTime time;
+  };
+  std::optional<WallTime> last_success() const { return last_success_; }
+  const std::optional<Trouble>& last_error() const { return last_error_; }
+  // When the next attempt is due, where one is.
+  std::optional<MonotonicTime> next_attempt() const;
+
+ private:
+  // What the journal wants to know of a record, while its file is not at hand.
+  struct UnderWay {
+    WaitingRecord record;
+    std::string classification;
+    std::string event_id;
+    unsigned severity = 0;
+    uint64_t bytes = 0;  // headers and payload
+    unsigned failures = 0;
+    MonotonicTime since{};
+  };
+  // A record that failed while others did not.
+  struct Alone {
+    WaitingRecord record;
+    unsigned failures = 0;
+    MonotonicTime not_before;
+  };
+  struct Finished {
+    WaitingRecord record;
+    RecordState state;
+  };
+  enum class Step { kDone, kStop };
+
+  bool IsOn() const;
+  bool MayHandOver();
+  Step HandOverNext();
+  bool HasRoomInLimit(uint64_t bytes);
+  void HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,
+                std::string_view header_text, std::string_view payload);
+  Step PutAside(const WaitingRecord& record, const Error& error);
+  bool SetApart(const WaitingRecord& record, unsigned failures);
+  void ExpireOldest();
+  bool IsExpired(const WaitingRecord& record) const;
+  void Finish(const UnderWay& record, RecordState state, std::string_view detail);
+  void AddLine(const UnderWay& record, RecordState state, std::string_view detail);
+  UnderWay Describe(const WaitingRecord& record) const;
+
+  void OnVerdict(const Verdict& verdict);
+  void OnAccepted(const UnderWay& record);
+  void OnLater(const UnderWay& record, const Verdict& verdict);
+  void OnWorkerGone();
+  void OnOverdue();
+  void LetUnderWayWait();
+  void Stop(std::string_view why, std::chrono::milliseconds delay);
+  std::chrono::milliseconds NextDelay(unsigned failures) const;
+  void NoteError(std::string text);
+  void SetTimer();
+
+  EventLoop& loop_;
+  const Settings& settings_;
+  Spool& spool_;
+  Journal& journal_;
+  RateLimiter& limiter_;
+  Consent& consent_;
+  Counters& counters_;
+  const std::string boot_id_;
+  DeliveryWorker worker_;
+
+  std::vector<UnderWay> under_way_;
+  std::vector<Alone> alone_;
+  std::vector<Finished> finished_;
+  unsigned failures_ = 0;          // of the server or the way to it, in a row
+  unsigned first_failures_ = 0;    // of records that had not failed before, in a row
+  unsigned workers_lost_ = 0;      // processes that ended with records under way, in a row
+  MonotonicTime not_before_{};     // nothing is handed over earlier
+  MonotonicTime limited_until_{};  // the rate limit has no room before
+  bool wants_another_pass_ = false;
+  Timer timer_;
+  Timer overdue_;
+  std::optional<WallTime> last_success_;
+  std::optional<Trouble> last_error_;
+};
+
+}  // namespace telem

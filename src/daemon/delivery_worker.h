@@ -1,0 +1,62 @@
+// DeliveryWorker: the telem-deliver process at the other end of a socket. Records go in, verdicts
+// come out; what becomes of them is the owner's business.
+//
+// The process ends by itself some seconds after its last work, and may die at any time: on_gone
+// tells either, and Start() makes a new one.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+
+#include "base/event_loop.h"
+#include "record/delivery_codec.h"
+
+namespace telem {
+
+class DeliveryWorker final : private EventLoop::Handler {
+ public:
+  struct Owner {
+    std::function<void(const Verdict&)> on_verdict;
+    std::function<void()> on_gone;  // no verdict will come any more
+  };
+
+  // `program` is the path of telem-deliver.
+  DeliveryWorker(EventLoop& loop, std::string program, Owner owner);
+  ~DeliveryWorker();
+
+  Status Start(const DeliverySettings& settings);
+  bool IsRunning() const { return socket_.valid(); }
+
+  // Puts one record among what Flush() will write.
+  void HandOver(const RecordId& id, std::string_view headers, std::string_view payload);
+  void Flush();
+
+  // Whether the process has read what it got; there is no use in heaping up more.
+  bool HasRoom() const { return unsent_.size() < kMaxUnsent; }
+
+  // Ends the process now, whatever it does. on_gone is not called.
+  void Kill();
+
+  // A child has ended; takes note if it was this one.
+  void Reap();
+
+ private:
+  static constexpr size_t kMaxUnsent = 64 * 1024;
+
+  void OnEvents(uint32_t events) override;
+  void ReadVerdicts();
+  void Disconnect();
+
+  EventLoop& loop_;
+  const std::string program_;
+  const Owner owner_;
+  pid_t pid_ = 0;
+  UniqueFd socket_;
+  std::string unsent_;
+  bool is_waiting_for_room_ = false;
+  std::string verdicts_;  // the front of a line
+};
+
+}  // namespace telem
