@@ -57,8 +57,9 @@ FrameStatus Admission::Admit(const IncomingRecord& record) {
   const Delivery& delivery = parts_.delivery;
   if (settings.rate_limit_strategy == RateLimitStrategy::kDrop &&
       !parts_.limiter.HasRoom(
-          parts_.spool.waiting() + round_.records.size() + delivery.not_in_spool_list() + 1,
-          parts_.spool.bytes() + size, parts_.loop.clock().Monotonic())) {
+          {.records = parts_.spool.waiting() + round_.records.size() + delivery.not_in_spool_list(),
+           .bytes = parts_.spool.bytes()},
+          size, parts_.loop.clock().Monotonic())) {
     AddLine(record, name.id, RecordState::kDropped);
     ++counters.dropped;
     return FrameStatus::kRateLimited;

@@ -48,12 +48,12 @@ int64_t Seconds(WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 
-RateLimiter MakeLimiter(const Settings& settings) {
+void SetLimits(RateLimiter& limiter, const Settings& settings) {
   const bool is_on = settings.rate_limit_enabled;
-  return RateLimiter(SlidingSum(is_on ? settings.record_burst_limit : -1,
-                                std::chrono::minutes(settings.record_window_length)),
-                     SlidingSum(is_on ? settings.byte_burst_limit : -1,
-                                std::chrono::minutes(settings.byte_window_length)));
+  limiter.records().SetLimit(is_on ? settings.record_burst_limit : -1,
+                             std::chrono::minutes(settings.record_window_length));
+  limiter.bytes().SetLimit(is_on ? settings.byte_burst_limit : -1,
+                           std::chrono::minutes(settings.byte_window_length));
 }
 
 }  // namespace
@@ -113,11 +113,11 @@ Status Daemon::OpenStore() {
     Log(LogLevel::kWarning, problem);
   }
   retention_.emplace(settings_.log_dir + "/records", settings_.retention_max_records);
-  limiter_.emplace(MakeLimiter(settings_));
+  SetLimits(limiter_, settings_);
   syncer_.emplace(spool_->folder_fd());
   TELEM_CHECK(syncer_->Open());
   TELEM_CHECK(loop_.Watch(syncer_->done_fd(), EPOLLIN, &syncs_));
-  delivery_.emplace(loop_, settings_, *spool_, *journal_, *limiter_, consent_, counters_,
+  delivery_.emplace(loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
                     deliver_program_, boot_id_);
   admission_.emplace(Admission::Parts{.loop = loop_,
                                       .settings = settings_,
@@ -126,7 +126,7 @@ Status Daemon::OpenStore() {
                                       .syncer = *syncer_,
                                       .journal = *journal_,
                                       .retention = *retention_,
-                                      .limiter = *limiter_,
+                                      .limiter = limiter_,
                                       .consent = consent_,
                                       .delivery = *delivery_,
                                       .counters = counters_},
@@ -155,8 +155,8 @@ Status Daemon::Run() {
 // journal first, then the file goes.
 void Daemon::EndRound() {
   FlushJournal();
-  delivery_->RemoveFinished();
   admission_->EndRound(*intake_);
+  delivery_->RemoveFinished();
   delivery_->Pump();
   // What Pump() found to be at its end: expired, damaged, gone.
   FlushJournal();
@@ -239,7 +239,7 @@ void Daemon::Reload() {
   settings_ = std::move(fresh);
   journal_->set_max_records(settings_.journal_max_records);
   retention_->set_max_records(settings_.retention_max_records);
-  *limiter_ = MakeLimiter(settings_);
+  SetLimits(limiter_, settings_);
   for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
     Log(LogLevel::kWarning, problem);
   }

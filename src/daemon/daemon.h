@@ -75,7 +75,7 @@ class Daemon {
   std::optional<SpoolSyncer> syncer_;
   std::optional<Journal> journal_;
   std::optional<Retention> retention_;
-  std::optional<RateLimiter> limiter_;
+  RateLimiter limiter_;
   std::optional<Delivery> delivery_;
   std::optional<Admission> admission_;
   std::optional<Intake> intake_;

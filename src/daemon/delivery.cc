@@ -147,10 +147,10 @@ bool Delivery::SetApart(const WaitingRecord& record, unsigned failures) {
 }
 
 bool Delivery::HasRoomInLimit(uint64_t bytes) {
-  uint64_t under_way_bytes = bytes;
-  for (const UnderWay& record : under_way_) under_way_bytes += record.bytes;
+  RateLimiter::Promised under_way{.records = under_way_.size()};
+  for (const UnderWay& record : under_way_) under_way.bytes += record.bytes;
   const MonotonicTime now = loop_.clock().Monotonic();
-  if (limiter_.HasRoom(under_way_.size() + 1, under_way_bytes, now)) return true;
+  if (limiter_.HasRoom(under_way, bytes, now)) return true;
   limited_until_ = limiter_.NextRoom(now);
   return false;
 }

@@ -36,6 +36,9 @@ Status DeliveryWorker::Start(const DeliverySettings& settings) {
   ::posix_spawn_file_actions_init(&files);
   ::posix_spawn_file_actions_adddup2(&files, far.get(), STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&files, far.get(), STDOUT_FILENO);
+  // Before the exec, not by it: this process goes on a moment before the exec closes anything, and
+  // a connection that the child still held would stay in epoll when it is closed here.
+  ::posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
   ::posix_spawnattr_init(&attributes);
   // The daemon blocks and ignores signals; its child starts like any other program.
   sigset_t none, all;

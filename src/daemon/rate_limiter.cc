@@ -11,12 +11,18 @@ int64_t SecondOf(MonotonicTime time) {
 
 }  // namespace
 
-bool SlidingSum::HasRoom(uint64_t more, MonotonicTime now) {
+bool SlidingSum::HasRoom(uint64_t promised, uint64_t more, MonotonicTime now) {
   if (IsOff()) return true;
   Forget(now);
+  const uint64_t before = sum_ + promised;
   // What is larger than the limit by itself goes alone; else it would wait for ever.
-  if (sum_ == 0 && limit_ > 0) return true;
-  return sum_ + more <= static_cast<uint64_t>(limit_);
+  if (before == 0 && limit_ > 0) return true;
+  return before + more <= static_cast<uint64_t>(limit_);
+}
+
+void SlidingSum::SetLimit(int64_t limit, std::chrono::minutes window) {
+  limit_ = limit;
+  window_ = window;
 }
 
 void SlidingSum::Count(uint64_t amount, MonotonicTime now) {

@@ -17,8 +17,12 @@ class SlidingSum {
   // A `limit` of -1, or a `window` of 0, means no limit.
   SlidingSum(int64_t limit, std::chrono::minutes window) : limit_(limit), window_(window) {}
 
-  bool HasRoom(uint64_t more, MonotonicTime now);
+  // Whether `more` may be counted on top of `promised`, which will be counted before it.
+  bool HasRoom(uint64_t promised, uint64_t more, MonotonicTime now);
   void Count(uint64_t amount, MonotonicTime now);
+
+  // A new limit; what was counted stays counted.
+  void SetLimit(int64_t limit, std::chrono::minutes window);
 
   // When the oldest of what was counted leaves the window; `now` when there is nothing.
   MonotonicTime NextRoom(MonotonicTime now) const;
@@ -40,12 +44,23 @@ class SlidingSum {
 
 class RateLimiter {
  public:
+  // Without limits.
+  RateLimiter() = default;
   RateLimiter(SlidingSum records, SlidingSum bytes)
       : records_(std::move(records)), bytes_(std::move(bytes)) {}
 
-  // Whether `records` records of `bytes` bytes in all may go out at `now`.
-  bool HasRoom(uint64_t records, uint64_t bytes, MonotonicTime now) {
-    return records_.HasRoom(records, now) && bytes_.HasRoom(bytes, now);
+  SlidingSum& records() { return records_; }
+  SlidingSum& bytes() { return bytes_; }
+
+  // What has its turn before a record: under way, or waiting.
+  struct Promised {
+    uint64_t records = 0;
+    uint64_t bytes = 0;
+  };
+
+  // Whether one record of `bytes` may go out at `now`, after what is promised.
+  bool HasRoom(const Promised& promised, uint64_t bytes, MonotonicTime now) {
+    return records_.HasRoom(promised.records, 1, now) && bytes_.HasRoom(promised.bytes, bytes, now);
   }
 
   // One record of `bytes` went out.
@@ -58,8 +73,8 @@ class RateLimiter {
   MonotonicTime NextRoom(MonotonicTime now) const;
 
  private:
-  SlidingSum records_;
-  SlidingSum bytes_;
+  SlidingSum records_{-1, {}};
+  SlidingSum bytes_{-1, {}};
 };
 
 }  // namespace telem

@@ -1,0 +1,180 @@
+#include "store/spool.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "record/sample_headers.h"
+#include "store/store_test_folder.h"
+
+namespace telem {
+namespace {
+
+class SpoolTest : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::create_directory(folder_ / "spool"); }
+
+  Spool Open() {
+    auto spool = Spool::Open(folder_ / "spool", folder_ / "rejected");
+    EXPECT_TRUE(spool) << spool.error().message;
+    return std::move(*spool);
+  }
+
+  // Everything that a former daemon left.
+  std::vector<Spool::Found> ScanAll(Spool& spool, size_t step = 100) {
+    std::vector<Spool::Found> all;
+    while (true) {
+      const auto more =
+          spool.ScanSome(step, [&](const Spool::Found& found) { all.push_back(found); });
+      EXPECT_TRUE(more);
+      if (!more || !*more) return all;
+    }
+  }
+
+  SpoolFileName NameOf(std::string_view payload, int64_t ms = 1'795'445'503'000) {
+    return {MakeRecordId(WallTime(std::chrono::milliseconds(ms))), 0,
+            static_cast<uint32_t>(payload.size())};
+  }
+  WaitingRecord Put(Spool& spool, std::string_view payload, int64_t ms = 1'795'445'503'000) {
+    const auto record = spool.Put(NameOf(payload, ms), SampleHeaderText(), payload);
+    EXPECT_TRUE(record);
+    return *record;
+  }
+  std::string PayloadOf(const Spool& spool, const WaitingRecord& record) {
+    const auto bytes = spool.Read(record);
+    EXPECT_TRUE(bytes);
+    const auto parts = ParseSpoolFile(*bytes, record.name.payload_size);
+    EXPECT_TRUE(parts);
+    return std::string(parts->payload);
+  }
+
+  TestFolder folder_;
+};
+
+TEST_F(SpoolTest, KeepsWhatItWasGivenUntilItIsRemoved) {
+  Spool spool = Open();
+  const WaitingRecord record = Put(spool, std::string_view("a\0\n", 3));
+  EXPECT_EQ(PayloadOf(spool, record), std::string_view("a\0\n", 3));
+  EXPECT_EQ(spool.bytes(), 4096u);
+  struct stat st;
+  ASSERT_EQ(::stat((folder_ / ("spool/" + record.name.ToText())).c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u);
+  ASSERT_TRUE(spool.Remove(record));
+  EXPECT_EQ(spool.bytes(), 0u);
+  EXPECT_EQ(folder_.CountFiles("spool"), 0u);
+}
+
+TEST_F(SpoolTest, LocksTheFolderAgainstASecondDaemon) {
+  const Spool spool = Open();
+  const auto second = Spool::Open(folder_ / "spool", folder_ / "rejected");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kBusy);
+}
+
+TEST_F(SpoolTest, FindsWhatAFormerDaemonLeftOldestFirstAndBeforeWhatCameSince) {
+  {
+    Spool former = Open();
+    Put(former, "second", 2000);
+    Put(former, "first", 1000);
+  }
+  folder_.Write("spool/.incoming", "half a rec");
+  Spool spool = Open();
+  spool.Append(Put(spool, "third", 3000));
+  const auto found = ScanAll(spool, 1);
+  EXPECT_EQ(found.size(), 2u);
+  EXPECT_EQ(spool.waiting(), 3u);
+  EXPECT_EQ(spool.bytes(), 3u * 4096);
+  for (const char* payload : {"first", "second", "third"}) {
+    EXPECT_EQ(PayloadOf(spool, *spool.TakeOldest()), payload);
+  }
+  EXPECT_FALSE(spool.TakeOldest());
+}
+
+// A record that came in while the folder was being listed must not be sent twice.
+TEST_F(SpoolTest, CountsNothingTwiceThatCameWhileItScanned) {
+  Spool spool = Open();
+  for (int i = 0; i < 50; ++i) spool.Append(Put(spool, "fresh"));
+  EXPECT_TRUE(ScanAll(spool, 7).empty());
+  EXPECT_EQ(spool.waiting(), 50u);
+  EXPECT_EQ(spool.bytes(), 50u * 4096);
+}
+
+TEST_F(SpoolTest, TakesOverFilesOf1xAnd2xUnderNamesOfItsOwn) {
+  folder_.Write("spool/fv8OEq", SampleHeaderText() + "hello\n\n");
+  folder_.Write("spool/aBcDeF", "CFG:/etc/other.conf\n" + SampleHeaderText() + "from 2.x\n");
+  Spool spool = Open();
+  const auto found = ScanAll(spool);
+  ASSERT_EQ(found.size(), 2u);
+  std::vector<std::string> payloads;
+  while (const auto record = spool.TakeOldest()) {
+    const auto bytes = spool.Read(*record);
+    ASSERT_TRUE(bytes);
+    const auto parts = ParseSpoolFile(*bytes);
+    ASSERT_TRUE(parts);
+    payloads.emplace_back(parts->payload);
+    ASSERT_TRUE(spool.Remove(*record));
+  }
+  std::sort(payloads.begin(), payloads.end());
+  EXPECT_EQ(payloads, (std::vector<std::string>{"from 2.x", "hello\n"}));
+  EXPECT_EQ(folder_.CountFiles("spool"), 0u);
+}
+
+// One that no reader can make sense of once blocked all the others for ever.
+TEST_F(SpoolTest, MovesAsideWhatIsNoRecordAndGoesOn) {
+  {
+    Spool former = Open();
+    Put(former, "good");
+  }
+  folder_.Write("spool/garbage", "no record at all");
+  folder_.Write("spool/" + NameOf("longer than it is").ToText(), "short");
+  ASSERT_EQ(::symlink("/etc/passwd", (folder_ / "spool/link").c_str()), 0);
+  ASSERT_EQ(::mkfifo((folder_ / "spool/pipe").c_str(), 0600), 0);
+  Spool spool = Open();
+  size_t rejected = 0;
+  for (const auto& found : ScanAll(spool)) {
+    if (found.kind == Spool::Found::Kind::kRejected) ++rejected;
+  }
+  EXPECT_EQ(rejected, 4u);
+  EXPECT_EQ(spool.waiting(), 1u);
+  EXPECT_EQ(folder_.CountFiles("rejected"), 4u);
+  EXPECT_EQ(PayloadOf(spool, *spool.TakeOldest()), "good");
+}
+
+TEST_F(SpoolTest, KeepsAHundredRejectedFilesAndNoMore) {
+  Spool spool = Open();
+  for (int i = 0; i < 105; ++i) ASSERT_TRUE(spool.Reject(Put(spool, "refused")));
+  EXPECT_EQ(folder_.CountFiles("rejected"), 100u);
+  EXPECT_EQ(folder_.CountFiles("spool"), 0u);
+  EXPECT_EQ(spool.bytes(), 0u);
+}
+
+TEST_F(SpoolTest, HasRoomByBlocksOfFourKiB) {
+  Spool spool = Open();
+  Put(spool, "one");
+  EXPECT_TRUE(spool.HasRoom(4096, 8));
+  EXPECT_FALSE(spool.HasRoom(4097, 8));
+  EXPECT_TRUE(spool.HasRoom(1 << 20, -1));
+}
+
+TEST_F(SpoolTest, PutsARecordBackWhereItsAgeBelongs) {
+  Spool spool = Open();
+  for (const int64_t ms : {1000, 2000, 3000}) spool.Append(Put(spool, "x", ms));
+  const auto first = spool.TakeOldest();
+  const auto second = spool.TakeOldest();
+  spool.PutBack(*second);
+  spool.PutBack(*first);
+  EXPECT_EQ(spool.TakeOldest()->id(), first->id());
+  EXPECT_EQ(spool.TakeOldest()->id(), second->id());
+}
+
+TEST_F(SpoolTest, SaysThatAFileIsGone) {
+  Spool spool = Open();
+  const WaitingRecord record = Put(spool, "x");
+  ASSERT_EQ(::unlink((folder_ / ("spool/" + record.name.ToText())).c_str()), 0);
+  EXPECT_EQ(spool.Read(record).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(spool.Remove(record));
+  EXPECT_EQ(spool.bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace telem
