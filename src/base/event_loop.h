@@ -41,7 +41,9 @@ class EventLoop {
 
   // Before `fd` is closed. Events of it that were already fetched are not delivered any more.
   void Forget(int fd, Handler* handler);
-  // The same for a descriptor that is closed at once (closing takes it out of epoll).
+  // The same, one system call cheaper, for a descriptor that is closed at once. Closing takes it
+  // out of epoll only when nobody else holds it, so children must not inherit it up to their exec
+  // (epoll(7); DeliveryWorker::Start).
   void ForgetClosed(Handler* handler);
 
   // Called once after each round of events and timers, before the loop sleeps again.

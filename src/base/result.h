@@ -53,10 +53,13 @@ ErrorCode CodeFromErrno(int err);
 // TELEM_TRY(auto value, Compute()): declares the value, or returns the error to the caller.
 #define TELEM_TRY(declaration, expression) \
   TELEM_TRY_IMPL(TELEM_CONCAT(telem_try_, __LINE__), declaration, expression)
+// A declaration cannot stand in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define TELEM_TRY_IMPL(result, declaration, expression)                       \
   auto result = (expression);                                                 \
   if (!result.has_value()) return std::unexpected(std::move(result.error())); \
   declaration = std::move(*result)
+// NOLINTEND(bugprone-macro-parentheses)
 
 // The same for a Status.
 #define TELEM_CHECK(expression)                                      \

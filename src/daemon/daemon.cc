@@ -1,5 +1,6 @@
 #include "daemon/daemon.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -40,6 +41,15 @@ size_t RaiseDescriptorLimit() {
 std::string ReadBootId() {
   const auto text = ReadFile("/proc/sys/kernel/random/boot_id", 64);
   return text ? std::string(Trim(*text)) : "00000000-0000-0000-0000-000000000000";
+}
+
+// A folder that files are to be made in. Found out at start, before anything is promised.
+Status EnsureWritableFolder(const std::string& path, mode_t mode) {
+  TELEM_CHECK(EnsureFolder(path, mode));
+  if (::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
+    return SystemError("write to folder '" + path + "'", errno);
+  }
+  return {};
 }
 
 std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -99,9 +109,9 @@ Status Daemon::Open() {
 }
 
 Status Daemon::MakeFolders() const {
-  TELEM_CHECK(EnsureFolder(settings_.spool_dir, 0700));
-  TELEM_CHECK(EnsureFolder(settings_.state_dir, 0755));
-  TELEM_CHECK(EnsureFolder(settings_.log_dir, 0755));
+  TELEM_CHECK(EnsureWritableFolder(settings_.spool_dir, 0700));
+  TELEM_CHECK(EnsureWritableFolder(settings_.state_dir, 0755));
+  TELEM_CHECK(EnsureWritableFolder(settings_.log_dir, 0755));
   TELEM_CHECK(EnsureFolder(FolderOf(settings_.socket_path), 0755));
   return EnsureFolder(FolderOf(settings_.control_path), 0755);
 }

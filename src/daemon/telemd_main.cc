@@ -3,9 +3,9 @@
 #include <malloc.h>
 
 #include <csignal>
-#include <cstdio>
 #include <string>
 
+#include "base/command_line.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "config/settings.h"
@@ -13,8 +13,10 @@
 
 namespace {
 
-constexpr int kUsageMistake = 2;
-constexpr int kConfigMistake = 78;  // EX_CONFIG of sysexits.h
+constexpr char kProgram[] = "telemd";
+
+constexpr int kExitUsage = 2;
+constexpr int kExitConfig = 78;  // EX_CONFIG of sysexits.h
 
 constexpr char kHelp[] =
     "Usage: telemd [OPTION]...\n"
@@ -56,28 +58,28 @@ int main(int argc, char** argv) {
                                     {"help", no_argument, nullptr, 'h'},
                                     {"version", no_argument, nullptr, 'V'},
                                     {}};
-  telem::SetLogName("telemd");
+  telem::SetLogName(kProgram);
   std::string config_file;
+  static char name[] = "telemd";
+  argv[0] = name;  // what getopt's messages begin with
+  opterr = 0;
   int choice;
-  while ((choice = ::getopt_long(argc, argv, "f:hV", kOptions, nullptr)) != -1) {
+  while ((choice = ::getopt_long(argc, argv, ":f:hV", kOptions, nullptr)) != -1) {
     switch (choice) {
       case 'f':
         config_file = optarg;
         break;
       case 'h':
-        std::fputs(kHelp, stdout);
-        return 0;
+        return telem::PrintHelp(kHelp);
       case 'V':
-        std::puts("telemd " TELEM_VERSION);
-        return 0;
+        return telem::PrintVersion(kProgram);
       default:
-        std::fputs("Try 'telemd --help'.\n", stderr);
-        return kUsageMistake;
+        return telem::UsageMistake(kProgram, telem::DescribeBadOption(choice, kOptions, argv),
+                                   kExitUsage);
     }
   }
   if (optind < argc) {
-    std::fprintf(stderr, "telemd: unexpected argument '%s'\nTry 'telemd --help'.\n", argv[optind]);
-    return kUsageMistake;
+    return telem::UsageMistake(kProgram, telem::DescribeUnexpected(argv[optind]), kExitUsage);
   }
 
   // What a burst took goes back to the system when it is over, instead of raising the threshold
@@ -89,7 +91,7 @@ int main(int argc, char** argv) {
   auto loaded = telem::LoadSettingsStrictly(config_file);
   if (!loaded) {
     LogLines(telem::LogLevel::kError, loaded.error().message);
-    return kConfigMistake;
+    return kExitConfig;
   }
   for (const std::string& warning : loaded->warnings) {
     telem::Log(telem::LogLevel::kWarning, warning);

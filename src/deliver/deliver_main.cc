@@ -2,12 +2,12 @@
 #include <getopt.h>
 
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/command_line.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -22,7 +22,9 @@
 namespace telem {
 namespace {
 
-constexpr int kUsageMistake = 2;
+constexpr char kProgram[] = "telem-deliver";
+
+constexpr int kExitUsage = 2;
 constexpr size_t kMaxUnderWay = 10;
 constexpr std::chrono::seconds kIdleTime{5};
 
@@ -79,6 +81,7 @@ class Deliverer {
   // Goes on until `fd` (or -1) has something to read, or something ended. False after `wait`
   // without either.
   Result<bool> Wait(int fd, std::chrono::milliseconds wait) {
+    if (!verdicts_.empty()) wait = {};  // these are to be told now
     TELEM_TRY(const bool is_readable, client_->Wait(fd, wait));
     TELEM_CHECK(WriteAll(STDOUT_FILENO, verdicts_));
     verdicts_.clear();
@@ -87,9 +90,9 @@ class Deliverer {
 
   // Until nothing is under way.
   Status Finish() {
-    do {
+    while (under_way() > 0 || !verdicts_.empty()) {
       TELEM_CHECK(Wait(-1, HttpClient::kRequestTime));
-    } while (under_way() > 0 || !verdicts_.empty());
+    }
     return {};
   }
 
@@ -140,9 +143,14 @@ Status SendStream(Deliverer& deliverer, RecordInput& input, bool ends_when_idle)
   auto last_work = std::chrono::steady_clock::now();
   while (true) {
     while (deliverer.HasRoom()) {
-      TELEM_TRY(const auto record, input.TakeRecord());
-      if (!record) break;
-      deliverer.Send(record->id, record->headers, record->payload);
+      const auto record = input.TakeRecord();
+      if (!record) {
+        // Those before it have their verdicts coming.
+        TELEM_CHECK(deliverer.Finish());
+        return std::unexpected(record.error());
+      }
+      if (!*record) break;
+      deliverer.Send((*record)->id, (*record)->headers, (*record)->payload);
       last_work = std::chrono::steady_clock::now();
     }
     if (input.at_end() && deliverer.HasRoom()) return deliverer.Finish();
@@ -155,6 +163,20 @@ Status SendStream(Deliverer& deliverer, RecordInput& input, bool ends_when_idle)
   }
 }
 
+Status CheckSettings(const DeliverySettings& settings) {
+  const auto bad = [](std::string_view name, std::string_view value, std::string_view what) {
+    return Fail(ErrorCode::kInvalid,
+                std::string(name) + ": '" + PrintableAscii(value, 80) + "' " + std::string(what));
+  };
+  if (!settings.server.starts_with("http://") && !settings.server.starts_with("https://")) {
+    return bad("server", settings.server, "is no http:// or https:// URL");
+  }
+  if (!IsHttpHeaderLine(settings.tidheader)) {
+    return bad("tidheader", settings.tidheader, "is not one header line 'Name: value'");
+  }
+  return {};
+}
+
 // As telemd runs it: settings, then records.
 Result<bool> RunForDaemon() {
   RecordInput input(STDIN_FILENO);
@@ -162,6 +184,7 @@ Result<bool> RunForDaemon() {
     TELEM_TRY(const auto line, input.TakeLine());
     if (line) {
       TELEM_TRY(DeliverySettings settings, ParseDeliverySettings(*line));
+      TELEM_CHECK(CheckSettings(settings));
       Deliverer deliverer(std::move(settings));
       TELEM_CHECK(deliverer.Open());
       TELEM_CHECK(SendStream(deliverer, input, true));
@@ -191,23 +214,21 @@ Result<bool> RunByHand(const Options& options) {
   return deliverer.all_accepted();
 }
 
-[[noreturn]] void EndWithUsageMistake(const std::string& mistake) {
-  if (!mistake.empty()) std::fprintf(stderr, "telem-deliver: %s\n", mistake.c_str());
-  std::fputs("Try 'telem-deliver --help'.\n", stderr);
-  std::exit(kUsageMistake);
-}
-
-Options ParseOptions(int argc, char** argv) {
+// Fills `options`, or says with which code the program ends.
+std::optional<int> ParseOptions(int argc, char** argv, Options& options) {
   static const option kOptions[] = {
       {"server", required_argument, nullptr, 's'}, {"tidheader", required_argument, nullptr, 't'},
       {"cainfo", required_argument, nullptr, 'c'}, {"help", no_argument, nullptr, 'h'},
       {"version", no_argument, nullptr, 'V'},      {}};
-  Options options;
+  const auto mistake = [](std::string_view what) {
+    return UsageMistake(kProgram, what, kExitUsage);
+  };
   DeliverySettings& settings = options.settings;
   settings.tidheader = kDefaultTidHeader;
   bool has_others = false;
+  opterr = 0;
   int choice;
-  while ((choice = ::getopt_long(argc, argv, "s:t:c:hV", kOptions, nullptr)) != -1) {
+  while ((choice = ::getopt_long(argc, argv, ":s:t:c:hV", kOptions, nullptr)) != -1) {
     switch (choice) {
       case 's':
         settings.server = optarg;
@@ -222,41 +243,39 @@ Options ParseOptions(int argc, char** argv) {
         has_others = true;
         break;
       case 'h':
-        std::fputs(kHelp, stdout);
-        std::exit(0);
+        return PrintHelp(kHelp);
       case 'V':
-        std::puts("telem-deliver " TELEM_VERSION);
-        std::exit(0);
+        return PrintVersion(kProgram);
       default:
-        EndWithUsageMistake("");
+        return mistake(DescribeBadOption(choice, kOptions, argv));
     }
   }
   options.files.assign(argv + optind, argv + argc);
   if (!options.by_hand && (has_others || !options.files.empty())) {
-    EndWithUsageMistake("--server is missing");
+    return mistake("option -s/--server is required");
   }
   if (options.by_hand && !settings.server.starts_with("http://") &&
       !settings.server.starts_with("https://")) {
-    EndWithUsageMistake("--server: '" + settings.server + "' is no http:// or https:// URL");
+    return mistake("-s/--server: '" + settings.server + "' is not an http:// or https:// URL");
   }
   if (!IsHttpHeaderLine(settings.tidheader)) {
-    EndWithUsageMistake("--tidheader: '" + settings.tidheader +
-                        "' is not one header line 'Name: value'");
+    return mistake("-t/--tidheader: '" + settings.tidheader +
+                   "' is not one header line 'Name: value'");
   }
-  return options;
+  return std::nullopt;
+}
+
+int Main(int argc, char** argv) {
+  SetLogName(kProgram);
+  ::signal(SIGPIPE, SIG_IGN);
+  Options options;
+  if (const auto code = ParseOptions(argc, argv, options)) return *code;
+  const auto done = options.by_hand ? RunByHand(options) : RunForDaemon();
+  if (!done) return Failure(kProgram, done.error().message);
+  return *done ? 0 : 1;
 }
 
 }  // namespace
 }  // namespace telem
 
-int main(int argc, char** argv) {
-  telem::SetLogName("telem-deliver");
-  ::signal(SIGPIPE, SIG_IGN);
-  const telem::Options options = telem::ParseOptions(argc, argv);
-  const auto done = options.by_hand ? telem::RunByHand(options) : telem::RunForDaemon();
-  if (!done) {
-    telem::Log(telem::LogLevel::kError, done.error().message);
-    return 1;
-  }
-  return *done ? 0 : 1;
-}
+int main(int argc, char** argv) { return telem::Main(argc, argv); }

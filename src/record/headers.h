@@ -52,14 +52,15 @@ inline constexpr std::array<std::string_view, kHeaderCount> kHeaderNames = {
 inline constexpr std::string_view kRecordFormatVersion = "4";
 inline constexpr size_t kMaxHeaderLine = 4096;  // what the daemon reads, newline included
 inline constexpr size_t kMaxHeaders = kHeaderCount * kMaxHeaderLine;
-inline constexpr size_t kMaxPayload = 256 * 1024;  // 1.x: 8 KiB; a crash with many threads is more
+inline constexpr size_t kMaxPayload =
+    size_t{256} * 1024;  // 1.x: 8 KiB; a crash with many threads is more
 
-inline constexpr std::string_view NameOf(Header header) {
+constexpr std::string_view NameOf(Header header) {
   return kHeaderNames[static_cast<size_t>(header)];
 }
 
 // What servers take: 249 bytes of host_type, 199 of every other value.
-inline constexpr size_t MaxValue(Header header) { return header == Header::kHostType ? 249 : 199; }
+constexpr size_t MaxValue(Header header) { return header == Header::kHostType ? 249 : 199; }
 
 // The values of a record's headers. Views into text that somebody else keeps.
 struct HeaderViews {

@@ -35,7 +35,7 @@ std::optional<SpoolFileName> ParseSpoolFileName(std::string_view name) {
 
 Result<SpoolFileParts> ParseSpoolFile(std::string_view bytes,
                                       std::optional<uint32_t> payload_size) {
-  if (!payload_size && bytes.starts_with("CFG:")) TakeUntil(bytes, '\n');
+  if (bytes.starts_with("CFG:")) TakeUntil(bytes, '\n');
   const std::string_view whole = bytes;
   TELEM_TRY(const HeaderViews headers, TakeHeaders(bytes));
   TELEM_CHECK(CheckHeaders(headers));

@@ -38,6 +38,8 @@ TEST(SpoolFileTest, TakesFilesOf1xAnd2x) {
   const std::string bytes = SampleHeaderText() + "hello\n\n";
   EXPECT_EQ(ParseSpoolFile(bytes)->payload, "hello\n");
   EXPECT_EQ(ParseSpoolFile("CFG:/etc/other.conf\n" + bytes)->payload, "hello\n");
+  // The line stays there when the file gets a name of ours.
+  EXPECT_EQ(ParseSpoolFile("CFG:/etc/other.conf\n" + bytes, 6)->payload, "hello\n");
 }
 
 TEST(SpoolFileTest, RefusesFilesCutAnywhere) {

@@ -1,0 +1,40 @@
+"""Where the programs under test are."""
+
+import os
+import pathlib
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("TELEMETRICS_BUILD", REPO / "build" / "release")).resolve()
+
+TELEMD = BUILD / "bin" / "telemd"
+TELEMCTL = BUILD / "bin" / "telemctl"
+TELEM_RECORD_GEN = BUILD / "bin" / "telem-record-gen"
+TELEM_COLLECTOR = BUILD / "bin" / "telem-collector"
+TELEM_DELIVER = BUILD / "libexec" / "telemetrics" / "telem-deliver"
+LIBTELEMETRY = BUILD / "lib" / "libtelemetry.so.4"
+
+
+def golden(name):
+    """A folder or file of the golden bytes, or None where they are not at hand."""
+    folder = os.environ.get("TELEMETRICS_GOLDEN")
+    if not folder:
+        return None
+    path = pathlib.Path(folder) / name
+    return path if path.exists() else None
+
+
+def golden_files(pattern):
+    """Golden files by a pattern like `frames/*.bin`; empty where they are not at hand."""
+    folder = os.environ.get("TELEMETRICS_GOLDEN")
+    return sorted(pathlib.Path(folder).glob(pattern)) if folder else []
+
+
+def is_sanitized():
+    """Whether the build under test carries a sanitizer, which needs memory of its own."""
+    cache = BUILD / "CMakeCache.txt"
+    if not cache.exists():
+        return False
+    for line in cache.read_text().splitlines():
+        if line.startswith("TELEMETRICS_SANITIZE:"):
+            return line.split("=", 1)[1] != ""
+    return False

@@ -1,0 +1,83 @@
+"""What the kernel says about a process."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+from .waiting import wait_until
+
+
+def children(pid):
+    """Pids of the living children of `pid`."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:
+            continue
+        state, parent = stat.rsplit(")", 1)[1].split()[:2]
+        if int(parent) == pid and state != "Z":
+            found.append(int(entry.name))
+    return found
+
+
+def run_time_ns(pid):
+    """Nanoseconds that all threads of `pid` have spent on a CPU. Unchanged means: it did not run,
+    so it made no system call either."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total
+
+
+def private_kib(pid):
+    """Private_Clean + Private_Dirty."""
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", rollup, re.M))
+
+
+def open_descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def trace_system_calls(pid, seconds, log):
+    """The lines of strace that tell of a system call begun or ended within `seconds`.
+
+    What a thread is blocked in is shown when strace attaches, without an end; and attaching wakes a
+    thread that waits in epoll once, as every stop does (signal(7)). Neither is the program's doing,
+    so the log counts from when all threads are blocked again.
+    """
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-q", "-o", str(log), "-p", str(pid)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )
+    try:
+        threads = len(list(pathlib.Path(f"/proc/{pid}/task").iterdir()))
+
+        def is_attached():
+            if tracer.poll() is not None:
+                raise AssertionError(tracer.stderr.read().decode())
+            traced = pathlib.Path(f"/proc/{pid}/status").read_text()
+            lines = log.read_text().splitlines() if log.exists() else []
+            return f"TracerPid:\t{tracer.pid}\n" in traced and len(lines) >= threads
+
+        wait_until(is_attached, what="strace attached")
+        size = -1
+        while size != log.stat().st_size:
+            size = log.stat().st_size
+            try:
+                tracer.wait(timeout=0.3)
+            except subprocess.TimeoutExpired:
+                pass
+        try:
+            tracer.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        return log.read_bytes()[size:].decode().splitlines()
+    finally:
+        tracer.terminate()
+        tracer.wait()
+        tracer.stderr.close()
