@@ -1,0 +1,1073 @@
+"""telemctl as a person or a script meets it: what it prints where, and its exit codes."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import termios
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("TELEMETRICS_BUILD", REPO / "build" / "release"))
+TELEMCTL = BUILD / "bin" / "telemctl"
+SAMPLE = REPO / "tests" / "data" / "journal-1x"
+GOLDEN = os.environ.get("TELEMETRICS_GOLDEN", "")
+
+DEADLINE = 20  # seconds; only ever reached when a test fails
+BOOT = "7d5cb02f-7f11-418a-9386-9b7ae7cf4f25"
+HEADINGS = (
+    f"{'Classification':<30} {'Time stamp':<27} {'Record ID':<32} {'Event ID':<32} {'Boot ID':<36}"
+)
+STATES = ("spooled", "delivered", "rejected", "dropped", "expired", "evicted", "local")
+
+
+def environment(**more):
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, "LC_ALL": "C", "TZ": "UTC", "TERM": "xterm", **more}
+
+
+def run(*arguments, **options):
+    options.setdefault("env", environment())
+    return subprocess.run(
+        [str(options.pop("program", TELEMCTL)), *map(str, arguments)],
+        capture_output=True,
+        text=options.pop("text", True),
+        timeout=DEADLINE,
+        **options,
+    )
+
+
+def record_id(number):
+    return f"{number:032x}"
+
+
+def line(number, state="spooled", time=1795445599, cls="org.example/test/one", detail="",
+         severity=1, size=400, uid=1000, comm="hprobe"):
+    fields = (record_id(number), time, cls, "0123456789abcdef0123456789abcdef", BOOT, severity,
+              size, state, detail, uid, 42, comm)
+    return "\x1e".join(map(str, fields)) + "\n"
+
+
+class Machine:
+    """An installation below a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.log = self.folder / "log"
+        self.journal = self.log / "journal"
+        self.control = self.folder / "control"
+        self.config = self.folder / "telemetrics.conf"
+        self.write_config()
+
+    def write_config(self, *lines):
+        base = ("[settings]", f"log_dir = {self.log}", f"control_path = {self.control}")
+        self.config.write_text("\n".join((*base, *lines)) + "\n")
+
+    def write(self, *lines):
+        self.log.mkdir(exist_ok=True)
+        self.journal.write_text("".join(lines), errors="surrogateescape")
+
+    def append(self, *lines):
+        with self.journal.open("a", errors="surrogateescape") as file:
+            file.write("".join(lines))
+
+    def trim_to(self, *lines):
+        fresh = self.log / "journal.new"
+        fresh.write_text("".join(lines))
+        fresh.rename(self.journal)
+
+    def take_over(self, sample, journal):
+        shutil.copytree(sample, self.log)
+        if journal != "journal":
+            (self.log / journal).rename(self.journal)
+
+    def ctl(self, *arguments, **options):
+        return run("--config-file", self.config, *arguments, **options)
+
+    def ids(self, *arguments):
+        done = self.ctl("journal", "--json", *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return [int(json.loads(text)["record_id"], 16) for text in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def machine():
+    # Not below pytest's own folder, which other users may not enter.
+    with tempfile.TemporaryDirectory(prefix="telemctl-") as folder:
+        os.chmod(folder, 0o755)
+        yield Machine(folder)
+
+
+# ---- the command line ----------------------------------------------------------------------------
+
+
+def test_help_is_on_stdout():
+    for arguments in (["--help"], ["-h"]):
+        done = run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        for verb in ("journal", "status", "config"):
+            assert f"\n  {verb} " in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["journal", "status", "config"])
+def test_each_verb_has_its_help(verb):
+    for option in ("-h", "--help"):
+        done = run(verb, option)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"Usage: telemctl {verb} " in done.stdout
+
+
+def test_journal_help_names_every_option():
+    text = run("journal", "--help").stdout
+    for option in ("-r,--record_id", "-e,--event_id", "-c,--classification", "-b,--boot_id",
+                   "-i,--include_record", "-V,--verbose", "-h,--help", "--json", "--state",
+                   "--since", "-n", "-f,--follow", "--wide", "--config-file"):
+        assert f"  {option} " in text
+
+
+@pytest.mark.parametrize("arguments", [["-V"], ["--version"], ["status", "-V"], ["config", "-V"]])
+def test_version(arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("telemctl 3.") and done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, mistake",
+    [
+        ([], "a verb is missing"),
+        (["frobnicate"], "unknown verb 'frobnicate'"),
+        (["-x"], "unknown option '-x'"),
+        (["--config-file"], "option --config-file needs a value"),
+    ],
+)
+def test_without_a_verb_the_usage_is_on_stderr(arguments, mistake):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"telemctl: {mistake}\n")
+    assert "\nUsage: telemctl " in done.stderr
+
+
+NO_TIME = (
+    "is no time: allowed are 'YYYY-MM-DD', 'YYYY-MM-DD HH:MM[:SS]', '@EPOCH', '-2h' or '2h ago' "
+    "(s, m, h, d)"
+)
+ALL_STATES = "spooled, delivered, rejected, dropped, expired, evicted or local"
+
+
+@pytest.mark.parametrize(
+    "arguments, mistake",
+    [
+        (["journal", "-v"], "unknown option '-v'"),
+        (["journal", "--no-such"], "unknown option '--no-such'"),
+        (["journal", "extra", "args"], "unexpected argument 'extra'"),
+        (["journal", "status"], "unexpected argument 'status'"),
+        (["journal", "--record_id"], "option --record_id needs a value"),
+        (["journal", "-e"], "option --event_id needs a value"),
+        (["journal", "-c"], "option --classification needs a value"),
+        (["journal", "-b"], "option --boot_id needs a value"),
+        (["journal", "--state"], "option --state needs a value"),
+        (["journal", "--since"], "option --since needs a value"),
+        (["journal", "-n"], "option -n needs a value"),
+        (["journal", "-n", "0"], "-n: '0' is not a whole number above 0"),
+        (["journal", "-n", "-3"], "-n: '-3' is not a whole number above 0"),
+        (["journal", "-n", "many"], "-n: 'many' is not a whole number above 0"),
+        (["journal", "--state", "sent"], f"--state: 'sent' is not {ALL_STATES}"),
+        (["journal", "--since", "yesterday"], f"--since: 'yesterday' {NO_TIME}"),
+        (["journal", "--since", "2026-02-30"], f"--since: '2026-02-30' {NO_TIME}"),
+        (["journal", "--json", "-V"], "--json and --verbose do not go together"),
+        (["status", "now"], "unexpected argument 'now'"),
+        (["status", "-j"], "unknown option '-j'"),
+        (["config", "x"], "unexpected argument 'x'"),
+        (["config", "--check"], "option --check needs a value"),
+        (["config", "--check", "x", "--json"], "--json and --check do not go together"),
+    ],
+)
+def test_a_usage_mistake_has_its_line_and_exit_code_2(arguments, mistake):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"telemctl: {mistake}. Try 'telemctl {arguments[0]} --help'.\n"
+
+
+def test_a_mistake_does_not_carry_its_escape_sequences_to_the_terminal():
+    done = run("\x1b[31mverb\x9b")
+    assert "\x1b" not in done.stderr and "\x9b" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["journal", "status", "config"])
+def test_a_configuration_that_cannot_be_read_is_named(verb):
+    done = run(verb, "--config-file", "/nowhere/telemetrics.conf")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "telemctl: open '/nowhere/telemetrics.conf': No such file or directory\n"
+
+
+def test_the_configuration_is_given_before_or_after_the_verb(machine):
+    machine.write(line(1))
+    before = run("--config-file", machine.config, "journal")
+    after = run("journal", "--config-file", machine.config)
+    assert before.stdout == after.stdout != ""
+
+
+def test_telem_journal_is_a_second_name_of_telemctl_journal(machine):
+    machine.write(line(1), line(2))
+    second = run("--config-file", machine.config, "-V", "-n", "1", program=BUILD / "bin/telem_journal")
+    assert second.stdout == machine.ctl("journal", "-V", "-n", "1").stdout
+    assert "Total records: 1\n" in second.stdout
+
+
+# ---- journal: what 1.x printed -------------------------------------------------------------------
+
+
+def golden_sections():
+    """What real 1.x printed: arguments to its lines."""
+    text = (Path(GOLDEN) / "journal" / "telemctl-journal-output.txt").read_text()
+    sections = {}
+    for part in text.split("### telemctl journal ")[1:]:
+        arguments, _, output = part.partition("\n")
+        sections[arguments.strip()] = output[: output.rindex("exit=")]
+    return sections
+
+
+@pytest.mark.skipif(not GOLDEN or not Path(GOLDEN, "journal").is_dir(),
+                    reason="TELEMETRICS_GOLDEN names no folder with golden files")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "-V -c org.example/test/one",
+        "-c org.example/*",
+        "-c org.example/test/*",
+        "-c org.example*",
+        "-i -V -e 0123456789abcdef0123456789abcdef",
+        "-i",
+        "-r nosuch",
+        "-r nosuch -V",
+        f"-b {BOOT} -c org.clearlinux/hello/world",
+        "-b none -V",
+        "-c /*",
+        "-c x",
+        "-V -e x -V",
+    ],
+)
+def test_prints_a_1x_journal_as_1x_did(machine, arguments):
+    machine.take_over(Path(GOLDEN) / "journal", "journal-1x")
+    golden = golden_sections()[arguments].splitlines(keepends=True)
+    complaints = [text for text in golden if text.startswith("ERROR:")]
+    done = machine.ctl("journal", *arguments.split())
+    assert done.returncode == 0
+    assert done.stdout == "".join(text for text in golden if not text.startswith("ERROR:"))
+    assert len(done.stderr.splitlines()) == len(complaints)
+    assert all(text.startswith("telemctl: no retained payload for ")
+               for text in done.stderr.splitlines())
+
+
+SAMPLE_LINES = [
+    "org.clearlinux/hello/world     Mon 2026-09-21 14:13:20 UTC 3a5c9e1f7b2d4068a1c3e5f708192a3b "
+    "9f1e2d3c4b5a69788796a5b4c3d2e1f0 0f6e1a52-3c1d-4f7e-9a57-2b8f6d1c4e90\n",
+    "org.example/shell/backup       Mon 2026-09-21 14:14:20 UTC 4b6daf208c3e5179b2d4f60819203a4c "
+    "0123456789abcdef0123456789abcdef 0f6e1a52-3c1d-4f7e-9a57-2b8f6d1c4e90\n",
+    "org.example/shell/a-name-that-is-wider-than-its-column Tue 2026-09-22 14:13:20 UTC "
+    "5c7eb0319d4f628ac3e507192a314b5d 1a2b3c4d5e6f708192a3b4c5d6e7f809 "
+    "b3d9c7a4-51e2-4d08-8c6f-7e1a90d25f3b\n",
+    "org.example/cpp/probe          Tue 2026-09-22 14:13:21 UTC 6d8fc142ae50739bd4f6182a3b425c6e "
+    "0123456789abcdef0123456789abcdef b3d9c7a4-51e2-4d08-8c6f-7e1a90d25f3b\n",
+]
+
+
+@pytest.mark.parametrize(
+    "arguments, shown",
+    [
+        ([], [0, 1, 2, 3]),
+        (["-r", "4b6daf208c3e5179b2d4f60819203a4c"], [1]),
+        (["--record_id=4b6daf208c3e5179b2d4f60819203a4c"], [1]),
+        (["-r", "4b6d"], []),
+        (["-e", "0123456789abcdef0123456789abcdef"], [1, 3]),
+        (["--event_id", "1a2b3c4d5e6f708192a3b4c5d6e7f809"], [2]),
+        (["-c", "org.example/cpp/probe"], [3]),
+        (["--classification", "org.example/*"], [1, 2, 3]),
+        (["-c", "org.example/shell/*"], [1, 2]),
+        (["-c", "org.exam*"], []),
+        (["-c", ""], []),
+        (["-b", "0f6e1a52-3c1d-4f7e-9a57-2b8f6d1c4e90"], [0, 1]),
+        (["--boot_id", "none"], []),
+        (["-e", "0123456789abcdef0123456789abcdef", "-c", "org.example/cpp/*"], [3]),
+        (["-r", "none", "-r", "4b6daf208c3e5179b2d4f60819203a4c"], [1]),
+        (["-n", "1"], [3]),
+        (["-n", "9"], [0, 1, 2, 3]),
+        (["-n", "1", "-c", "org.example/shell/*"], [2]),
+        (["--state", "delivered"], []),
+        (["--since", "@1790086400"], [2, 3]),
+        (["--since", "2026-09-22 14:13:21"], [3]),
+        (["--since", "2026-09-22 14:13"], [2, 3]),
+        (["--since", "2026-09-22"], [2, 3]),
+        (["--since", "-99999d"], [0, 1, 2, 3]),
+    ],
+)
+def test_selects_records(machine, arguments, shown):
+    machine.take_over(SAMPLE, "journal")
+    done = machine.ctl("journal", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "".join(SAMPLE_LINES[i] for i in shown)
+
+
+def test_verbose_adds_headings_and_the_total(machine):
+    machine.take_over(SAMPLE, "journal")
+    assert machine.ctl("journal", "-V").stdout == (
+        HEADINGS + "\n" + "".join(SAMPLE_LINES) + "Total records: 4\n")
+    assert machine.ctl("journal", "--verbose", "-r", "x").stdout == (
+        HEADINGS + "\n" + "Total records: 0\n")
+
+
+def test_prints_the_retained_payload_behind_its_line(machine):
+    machine.take_over(SAMPLE, "journal")
+    done = machine.ctl("journal", "-i")
+    assert done.returncode == 0
+    assert done.stdout == (SAMPLE_LINES[0] + SAMPLE_LINES[1] + "line one\nline two\n\n" +
+                           SAMPLE_LINES[2] + SAMPLE_LINES[3] + "short\n")
+    assert done.stderr == (
+        "telemctl: no retained payload for 3a5c9e1f7b2d4068a1c3e5f708192a3b\n"
+        "telemctl: no retained payload for 5c7eb0319d4f628ac3e507192a314b5d\n")
+
+
+def test_times_are_local(machine):
+    machine.take_over(SAMPLE, "journal")
+    done = machine.ctl("journal", "-n", "1", "--since", "2026-09-22 16:13:21",
+                       env=environment(TZ="CET-1CEST,M3.5.0,M10.5.0/3"))
+    assert " Tue 2026-09-22 16:13:21 CEST " in done.stdout
+
+
+# ---- journal: states -----------------------------------------------------------------------------
+
+
+def test_a_record_is_one_line_with_its_newest_state_in_the_order_of_coming(machine):
+    machine.write(line(1, time=100), line(2, time=200), line(3, time=300),
+                  line(1, "delivered", time=400), line(3, "rejected", time=500, detail="400 no"))
+    assert machine.ids() == [1, 2, 3]
+    assert machine.ids("--state", "delivered") == [1]
+    assert machine.ids("--state", "spooled") == [2]
+    assert machine.ids("--state", "rejected") == [3]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_state_can_be_asked_for(machine, state):
+    machine.write(*(line(number, each) for number, each in enumerate(STATES)))
+    assert machine.ids("--state", state) == [STATES.index(state)]
+
+
+def test_since_counts_back_from_now(machine):
+    now = int(time.time())
+    machine.write(line(1, time=now - 3 * 86400), line(2, time=now - 5400), line(3, time=now))
+    assert machine.ids("--since", "-4d") == [1, 2, 3]
+    assert machine.ids("--since", "2h ago") == [2, 3]
+    assert machine.ids("--since", "-60m") == [3]
+    assert machine.ids("--since", "3600s ago") == [3]
+
+
+def test_wide_adds_what_happened_to_the_record(machine):
+    machine.write(line(1, "rejected", severity=3, detail="400 no thanks"), line(2, "delivered"))
+    wide = machine.ctl("journal", "--wide").stdout.splitlines()
+    narrow = machine.ctl("journal").stdout.splitlines()
+    assert wide[0] == narrow[0] + " rejected    3    400  1000 hprobe          400 no thanks"
+    assert wide[1] == narrow[1] + " delivered   1    400  1000 hprobe"
+    headings = machine.ctl("journal", "--wide", "-V").stdout.splitlines()[0]
+    assert headings == HEADINGS + " State     Sev  Bytes   Uid Command         Detail"
+
+
+def test_json_is_one_object_a_line(machine):
+    machine.write(line(1, "rejected", detail='say "no"\\', comm="b\xe4sh"))
+    done = machine.ctl("journal", "--json")
+    assert done.stdout.count("\n") == 1
+    assert json.loads(done.stdout) == {
+        "record_id": record_id(1), "time": 1795445599, "classification": "org.example/test/one",
+        "event_id": "0123456789abcdef0123456789abcdef", "boot_id": BOOT, "state": "rejected",
+        "detail": 'say "no"\\', "severity": 1, "bytes": 400, "uid": 1000, "pid": 42,
+        "command": "b\xe4sh"}
+
+
+def test_json_of_a_1x_journal_has_null_for_what_is_not_known(machine):
+    machine.take_over(SAMPLE, "journal")
+    done = machine.ctl("journal", "--json", "-i")
+    records = [json.loads(text) for text in done.stdout.splitlines()]
+    assert [record["payload"] for record in records] == [None, "line one\nline two\n", None, "short"]
+    assert all(record["state"] is None and record["uid"] is None for record in records)
+    assert len(done.stderr.splitlines()) == 2
+
+
+# ---- journal: damage, absence, rights ------------------------------------------------------------
+
+
+def test_torn_and_foreign_lines_are_passed_over(machine):
+    machine.write("\n", "garbage\n", "\x1e" * 11 + "\n", line(1)[:60] + "\n", line(1),
+                  "x" * 100_000 + "\n", "\udcff\udcfe\0\n", line(2), line(3)[:-1])
+    assert machine.ids() == [1, 2]
+
+
+def test_control_characters_in_a_record_never_reach_the_terminal(machine):
+    machine.write(line(1, "rejected", cls="a/\x1b[31mb/c", detail="\x1b]0;t\a\u009b31m",
+                       comm="\x7f\r"))
+    for arguments in ([], ["--wide"], ["--json"]):
+        shown = machine.ctl("journal", *arguments).stdout
+        assert shown.count("\n") == 1
+        assert not [c for c in shown[:-1] if ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0]
+
+
+def test_a_payload_goes_into_a_pipe_as_it_is(machine):
+    machine.write(line(1))
+    (machine.log / "records").mkdir()
+    (machine.log / "records" / record_id(1)).write_bytes(b"\x1b[31m\0\xff\n")
+    done = machine.ctl("journal", "-i", text=False)
+    assert done.stdout.endswith(b"\n\x1b[31m\0\xff\n")
+
+
+def test_a_payload_behind_a_symbolic_link_or_without_end_is_not_printed(machine):
+    machine.write(line(1), line(2))
+    records = machine.log / "records"
+    records.mkdir()
+    (records / record_id(1)).symlink_to("/etc/passwd")
+    (records / record_id(2)).symlink_to("/dev/zero")
+    done = machine.ctl("journal", "-i")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 2)
+    assert done.stderr.count("telemctl: retained payload: ") == 2
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_no_journal_yet_is_no_error_and_none_is_made(machine, has_folder):
+    if has_folder:
+        machine.log.mkdir()
+    done = machine.ctl("journal")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"telemctl: no journal yet at '{machine.journal}'\n"
+    assert not machine.journal.exists() and machine.log.exists() == has_folder
+
+
+def test_a_journal_that_is_no_file_is_named(machine):
+    machine.journal.mkdir(parents=True)
+    done = machine.ctl("journal")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"telemctl: '{machine.journal}' is not a regular file\n"
+
+
+def stranger(machine):
+    """How to run telemctl as somebody who is neither root nor in any group of ours."""
+    if os.geteuid() != 0:
+        return {}
+    program = machine.folder / "telemctl"
+    shutil.copy(TELEMCTL, program)
+    return {"program": program, "user": 65534, "group": 65534, "extra_groups": []}
+
+
+def group_of(path):
+    import grp
+    return grp.getgrgid(path.stat().st_gid).gr_name
+
+
+def test_who_may_read_the_journal_is_told_to_who_may_not(machine):
+    machine.write(line(1))
+    # Without root, the tester is the owner: take the owner's right away, too.
+    machine.journal.chmod(0o640 if os.geteuid() == 0 else 0o040)
+    for arguments in (["journal"], ["journal", "-f"]):
+        done = machine.ctl(*arguments, **stranger(machine))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"telemctl: open '{machine.journal}': Permission denied (root and members of the group "
+            f"'{group_of(machine.journal)}' may read it)\n")
+
+
+def test_a_folder_that_may_not_be_entered_is_told_like_its_journal(machine):
+    machine.write(line(1))
+    machine.log.chmod(0o750 if os.geteuid() == 0 else 0o050)
+    try:
+        done = machine.ctl("journal", **stranger(machine))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith(
+            f": Permission denied (root and members of the group '{group_of(machine.log)}' may "
+            "read it)\n")
+    finally:
+        machine.log.chmod(0o750)
+
+
+def test_mistakes_in_the_configuration_are_told_and_the_journal_shown(machine):
+    machine.write(line(1))
+    machine.write_config("rate_limit_enabled = maybe")
+    done = machine.ctl("journal")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)
+    assert done.stderr == (
+        f"telemctl: {machine.config}:4: rate_limit_enabled: 'maybe' is not true or false\n")
+
+
+# ---- journal: pipes and terminals ----------------------------------------------------------------
+
+
+def test_a_reader_that_has_seen_enough_hears_no_complaint(machine):
+    machine.write(*(line(number) for number in range(20_000)))
+    done = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$0" journal --config-file "$1" | head -n 1',
+         TELEMCTL, machine.config],
+        capture_output=True, text=True, timeout=DEADLINE, env=environment())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("org.example/test/one ") and done.stdout.count("\n") == 1
+
+
+def test_output_that_cannot_be_written_is_an_error(machine):
+    machine.write(line(1))
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([TELEMCTL, "journal", "--config-file", machine.config], stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=DEADLINE,
+                              env=environment())
+    assert done.returncode == 1
+    assert done.stderr == "telemctl: output: write: No space left on device\n"
+
+
+def test_a_pipe_gets_neither_colors_nor_a_pager(machine):
+    machine.write(*(line(number, STATES[number % 7]) for number in range(500)))
+    done = machine.ctl("journal", "--wide", env=environment(PAGER="echo paged"))
+    assert done.stdout.count("\n") == 500
+    assert "\x1b" not in done.stdout and "paged" not in done.stdout
+
+
+class Terminal:
+    """A program on a terminal of 24 lines, as a person would run it."""
+
+    def __init__(self, *arguments, **env):
+        own, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+
+        def take_terminal():
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.fd = own
+        self.seen = b""
+        self.process = subprocess.Popen([str(TELEMCTL), *map(str, arguments)], stdin=theirs,
+                                        stdout=theirs, stderr=theirs, env=environment(**env),
+                                        preexec_fn=take_terminal)
+        os.close(theirs)
+
+    def read_until(self, wanted):
+        end = time.monotonic() + DEADLINE
+        while wanted not in self.seen:
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
+            assert ready, f"{wanted} did not appear: {self.seen!r}"
+            try:
+                more = os.read(self.fd, 65536)
+            except OSError:  # EIO: the program closed its terminal
+                more = b""
+            assert more, f"{wanted} did not appear before the end: {self.seen!r}"
+            self.seen += more
+
+    def type(self, keys):
+        os.write(self.fd, keys)
+
+    def finish(self):
+        """Exit code; all output is in `seen`, with the terminal's CR LF as LF."""
+        while True:
+            ready, _, _ = select.select([self.fd], [], [], DEADLINE)
+            assert ready, f"still running: {self.seen!r}"
+            try:
+                more = os.read(self.fd, 65536)
+            except OSError:
+                break
+            if not more:
+                break
+            self.seen += more
+        os.close(self.fd)
+        self.seen = self.seen.replace(b"\r\n", b"\n")
+        return self.process.wait(DEADLINE)
+
+
+def test_states_are_colored_on_a_terminal(machine):
+    machine.write(*(line(number, state) for number, state in enumerate(STATES)))
+    terminal = Terminal("journal", "--wide", "--config-file", machine.config, PAGER="cat")
+    assert terminal.finish() == 0
+    assert b"\x1b[32mdelivered\x1b[0m" in terminal.seen
+    assert terminal.seen.count(b"\x1b[0m") == len(STATES)
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colors_can_be_declined(machine, env):
+    machine.write(line(1, "delivered"))
+    terminal = Terminal("journal", "--wide", "--config-file", machine.config, PAGER="cat", **env)
+    assert terminal.finish() == 0
+    assert b"delivered" in terminal.seen and b"\x1b" not in terminal.seen
+
+
+def test_a_payload_cannot_move_the_cursor(machine):
+    machine.write(line(1))
+    (machine.log / "records").mkdir()
+    (machine.log / "records" / record_id(1)).write_bytes(b"\x1b[2J\x9b1A\ttab\nnext\n")
+    terminal = Terminal("journal", "-i", "--config-file", machine.config, PAGER="cat")
+    assert terminal.finish() == 0
+    assert terminal.seen.endswith(b"\n?[2J?1A\ttab\nnext\n")
+
+
+def test_the_pager_of_the_user_gets_everything(machine):
+    machine.write(line(1), line(2))
+    terminal = Terminal("journal", "-i", "--config-file", machine.config,
+                        PAGER='echo "[$LESS]"; cat; echo "[end]"')
+    assert terminal.finish() == 0
+    lines = terminal.seen.decode().splitlines()
+    assert lines[0] == "[FRX]" and lines[-1] == "[end]"
+    assert [text.split()[0] for text in lines[1:-1]] == [
+        "org.example/test/one", "telemctl:", "org.example/test/one", "telemctl:"]
+
+
+def test_an_empty_pager_means_none(machine):
+    machine.write(line(1))
+    terminal = Terminal("journal", "--config-file", machine.config, PAGER="")
+    assert terminal.finish() == 0
+    assert terminal.seen.startswith(b"org.example/test/one")
+
+
+def test_a_pager_that_does_not_exist_is_named(machine):
+    machine.write(line(1))
+    terminal = Terminal("journal", "--config-file", machine.config, PAGER="no-such-pager")
+    assert terminal.finish() == 1
+    assert terminal.seen.endswith(
+        b"telemctl: cannot start the pager 'no-such-pager'; PAGER=cat does without\n")
+
+
+@pytest.mark.skipif(shutil.which("less") is None, reason="less is not installed")
+def test_less_shows_long_output_and_leaves_short_output_alone(machine):
+    machine.write(*(line(number) for number in range(5000)))
+    terminal = Terminal("journal", "-V", "--config-file", machine.config)
+    terminal.read_until(record_id(5).encode())
+    assert record_id(4000).encode() not in terminal.seen
+    terminal.type(b"q")
+    assert terminal.finish() == 0
+    terminal = Terminal("journal", "-V", "-n", "3", "--config-file", machine.config)
+    assert terminal.finish() == 0
+    assert b"Total records: 3" in terminal.seen
+
+
+# ---- journal: follow -----------------------------------------------------------------------------
+
+
+class Follower:
+    def __init__(self, machine, *arguments):
+        self.process = subprocess.Popen(
+            [str(TELEMCTL), "journal", "-f", "--config-file", str(machine.config), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        self.pending = b""
+
+    def line(self):
+        end = time.monotonic() + DEADLINE
+        while b"\n" not in self.pending:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            assert ready, f"no whole line came: {self.pending!r}"
+            more = os.read(self.process.stdout.fileno(), 65536)
+            assert more, "it ended"
+            self.pending += more
+        text, _, self.pending = self.pending.partition(b"\n")
+        return text.decode()
+
+    def id(self):
+        return int(self.line().split()[5], 16)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate(timeout=DEADLINE)
+
+
+def test_follow_shows_the_latest_ten_and_then_what_comes(machine):
+    machine.write(*(line(number) for number in range(1, 16)))
+    with Follower(machine) as follower:
+        assert [follower.id() for _ in range(10)] == list(range(6, 16))
+        # The state of a record that was shown is no new record.
+        machine.append(line(15, "delivered"), line(16))
+        assert follower.id() == 16
+        half = line(17)
+        machine.append(half[:70])
+        machine.append(half[70:], line(18))
+        assert [follower.id(), follower.id()] == [17, 18]
+
+
+def test_follow_shows_as_many_as_asked_for_and_only_those_selected(machine):
+    machine.write(*(line(number, cls=f"org.example/test/{number % 2}") for number in range(8)))
+    with Follower(machine, "-n", "2", "-c", "org.example/test/1") as follower:
+        assert [follower.id(), follower.id()] == [5, 7]
+        machine.append(line(8, cls="org.example/test/0"), line(9, cls="org.example/test/1"))
+        assert follower.id() == 9
+
+
+def test_follow_shows_news_of_a_record_where_states_are_in_sight(machine):
+    machine.write(line(1))
+    with Follower(machine, "--json") as follower:
+        assert json.loads(follower.line())["state"] == "spooled"
+        machine.append(line(1, "delivered"))
+        assert json.loads(follower.line())["state"] == "delivered"
+
+
+def test_follow_waits_for_a_state(machine):
+    machine.write(line(1), line(2))
+    with Follower(machine, "--state", "delivered", "-V") as follower:
+        assert follower.line() == HEADINGS
+        machine.append(line(2, "delivered"))
+        assert follower.id() == 2
+
+
+def test_follow_survives_the_trim_by_rename(machine):
+    machine.write(*(line(number) for number in range(1, 4)))
+    with Follower(machine) as follower:
+        assert [follower.id() for _ in range(3)] == [1, 2, 3]
+        machine.append(line(4))
+        machine.trim_to(line(3), line(4), line(5))
+        assert [follower.id(), follower.id()] == [4, 5]
+        machine.append(line(6))
+        assert follower.id() == 6
+        machine.trim_to(line(6))
+        machine.append(line(7))
+        assert follower.id() == 7
+
+
+def test_follow_waits_for_the_first_record_of_a_machine(machine):
+    machine.log.mkdir()
+    with Follower(machine, "-V") as follower:
+        assert follower.line() == HEADINGS
+        assert not machine.journal.exists()
+        machine.write(line(1))
+        assert follower.id() == 1
+        machine.journal.unlink()
+        machine.write(line(2))
+        assert follower.id() == 2
+
+
+def test_follow_says_when_there_is_no_folder_to_watch(machine):
+    done = machine.ctl("journal", "-f")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"telemctl: watch '{machine.log}': No such file or directory\n"
+
+
+def test_follow_ends_when_the_folder_goes(machine):
+    machine.write(line(1))
+    with Follower(machine) as follower:
+        follower.line()
+        shutil.rmtree(machine.log)
+        assert follower.process.wait(DEADLINE) == 1
+        assert follower.process.stderr.read().decode() == (
+            f"telemctl: '{machine.log}' was removed\n")
+
+
+def test_follow_ends_on_sigint(machine):
+    machine.write(line(1))
+    with Follower(machine) as follower:
+        follower.line()
+        follower.process.send_signal(signal.SIGINT)
+        assert follower.process.wait(DEADLINE) == -signal.SIGINT
+        assert follower.process.stderr.read() == b""
+
+
+def test_follow_ends_when_its_reader_leaves(machine):
+    machine.write(line(1))
+    with Follower(machine) as follower:
+        follower.line()
+        follower.process.stdout.close()
+        assert follower.process.wait(DEADLINE) == 0
+        assert follower.process.stderr.read() == b""
+        follower.process.stdout = None
+
+
+def test_follow_is_not_paged_on_a_terminal(machine):
+    machine.write(line(1))
+    terminal = Terminal("journal", "-f", "--config-file", machine.config, PAGER="echo paged")
+    terminal.read_until(record_id(1).encode())
+    machine.append(line(2))
+    terminal.read_until(record_id(2).encode())
+    terminal.type(b"\x03")
+    assert terminal.finish() == -signal.SIGINT
+    assert b"paged" not in terminal.seen
+
+
+# ---- status --------------------------------------------------------------------------------------
+
+
+def status_of(**changes):
+    now = int(time.time())
+    return {
+        "version": "3.0.0", "pid": 4711, "started": now - 3600, "collecting": True,
+        "consent": "opt-out", "delivery_enabled": True, "server": "https://c.example/v2/collector",
+        "server_protocol": "v2", "machine_id": "ab" * 16, "machine_id_created": now - 7300,
+        "machine_id_static": False, "frames": 20, "refused_malformed": 2, "refused_too_large": 1,
+        "refused_spool_full": 0, "refused_opted_out": 0, "refused_rate_limited": 0,
+        "refused_io_error": 0, "closed_incomplete": 0, "found": 3, "accepted": 14, "delivered": 9,
+        "waiting": 5, "rejected": 1, "dropped": 0, "evicted": 0, "expired": 2, "local": 0,
+        "spool_bytes": 20480, "spool_max_kib": 5120, "oldest_waiting": now - 310, "under_way": 0,
+        "last_success": None, "last_error": "503 busy \u00e4", "last_error_time": now - 5,
+        "next_attempt": now + 3000, **changes}
+
+
+class Telemd:
+    """A control socket that answers as a test wants it to."""
+
+    def __init__(self, path, answer):
+        self.answer = answer
+        self.request = b""
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        os.chmod(path, 0o666)
+        self.socket.listen()
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        peer, _ = self.socket.accept()
+        with peer:
+            while b"\n" not in self.request:
+                more = peer.recv(4096)
+                if not more:
+                    return
+                self.request += more
+            try:
+                self.answer(peer)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the client had enough
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join(DEADLINE)
+        self.socket.close()
+        assert not self.thread.is_alive()
+
+
+def answering(data):
+    return lambda peer: peer.sendall(data)
+
+
+def until_the_client_leaves(peer):
+    peer.recv(1)
+
+
+def test_status_tells_people_everything_telemd_knows(machine):
+    status = status_of()
+    with Telemd(machine.control, answering(json.dumps(status).encode() + b"\n")) as telemd:
+        done = machine.ctl("status")
+    assert telemd.request == b'{"command": "status"}\n'
+    assert (done.returncode, done.stderr) == (0, "")
+    started = time.strftime("%a %Y-%m-%d %H:%M:%S UTC", time.gmtime(status["started"]))
+    assert done.stdout.splitlines()[0] == (
+        f"collecting since {started}; sending to https://c.example/v2/collector (v2)")
+    rows = dict((text[2:17].rstrip(), text[17:]) for text in done.stdout.splitlines()[1:])
+    assert rows["accepted"] == "14" and rows["delivered"] == "9" and rows["rejected"] == "1"
+    assert rows["waiting"].startswith("5, oldest of ") and rows["waiting"].endswith("(5 min ago)")
+    assert rows["refused"] == "3 (2 malformed, 1 too large)"
+    assert rows["machine id"] == "ab" * 16 + ", 2 h old"
+    assert rows["spool"] == "20 KiB of 5120 KiB"
+    assert rows["last success"] == "none"
+    assert rows["last error"].startswith("503 busy \u00e4, ")
+    assert rows["next attempt"].endswith(" min)")
+    assert rows["consent"].startswith("opt-out")
+
+
+@pytest.mark.parametrize(
+    "changes, headline",
+    [
+        ({"server": ""}, "collecting since TIME; no server is set, records stay on this machine"),
+        ({"delivery_enabled": False},
+         "collecting since TIME; delivery is switched off, records stay on this machine"),
+        ({"collecting": False}, "not collecting (opted out), running since TIME; the server "
+                                "is https://c.example/v2/collector (v2)"),
+        ({"collecting": False, "consent": "opt-in", "server": ""},
+         "not collecting (nobody has opted in), running since TIME; no server is set, records stay "
+         "on this machine"),
+    ],
+)
+def test_status_says_first_what_matters(machine, changes, headline):
+    status = status_of(started=1795445599, **changes)
+    with Telemd(machine.control, answering(json.dumps(status).encode() + b"\n")):
+        done = machine.ctl("status")
+    assert done.stdout.splitlines()[0] == headline.replace("TIME", "Mon 2026-11-23 14:53:19 UTC")
+
+
+def test_status_as_json_is_telemds_object_on_one_line(machine):
+    status = status_of()
+    with Telemd(machine.control, answering(json.dumps(status).encode() + b"\n")):
+        done = machine.ctl("status", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1 and json.loads(done.stdout) == status
+
+
+def test_status_takes_an_answer_in_pieces_and_without_its_newline(machine):
+    text = json.dumps(status_of()).encode()
+
+    def in_pieces(peer):
+        for at in range(0, len(text), 7):
+            peer.sendall(text[at:at + 7])
+
+    with Telemd(machine.control, in_pieces):
+        done = machine.ctl("status", "--json")
+    assert json.loads(done.stdout) == json.loads(text)
+
+
+def test_status_lets_no_control_character_of_the_answer_through(machine):
+    status = json.dumps(status_of(last_error="\x1b[31m\u009b\x7fx"), ensure_ascii=False).encode()
+    for arguments in ([], ["--json"]):
+        machine.control.unlink(missing_ok=True)
+        with Telemd(machine.control, answering(status + b"\n")):
+            shown = machine.ctl("status", *arguments).stdout
+        assert not [c for c in shown if c != "\n" and (ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0)]
+
+
+@pytest.mark.parametrize(
+    "answer, complaint",
+    [
+        (b"hello\n", "telemd's answer at PATH is not understood: not a JSON object of plain values"),
+        (b"\n", "telemd's answer at PATH is not understood: not a JSON object of plain values"),
+        (b'{"a": {"b": 1}}\n',
+         "telemd's answer at PATH is not understood: not a JSON object of plain values"),
+        (b'{"server": "\xff"}\n', "telemd's answer at PATH is not understood: not UTF-8"),
+        (b"", "telemd does not answer at PATH: it closed the connection without an answer"),
+        (b'{"error": "unknown command \\u001b"}\n', "telemd at PATH: unknown command ?"),
+        (b'{"error": "permission denied: only root may ask"}\n',
+         "telemd at PATH: permission denied: only root may ask"),
+    ],
+)
+def test_status_says_what_is_wrong_with_an_answer(machine, answer, complaint):
+    with Telemd(machine.control, answering(answer)):
+        done = machine.ctl("status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"telemctl: {complaint.replace('PATH', str(machine.control))}\n"
+
+
+def test_status_does_not_read_an_endless_answer(machine):
+    def endless(peer):
+        while True:
+            peer.sendall(b"{" * 65536)
+
+    with Telemd(machine.control, endless):
+        done = machine.ctl("status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"telemctl: telemd does not answer at {machine.control}: an answer of more than 64 KiB\n")
+
+
+def trickle(peer):
+    while True:
+        peer.sendall(b" ")
+        select.select([peer], [], [], 0.2)
+
+
+@pytest.mark.parametrize("answer", [until_the_client_leaves, trickle], ids=["hung", "trickling"])
+def test_status_gives_up_on_a_telemd_that_does_not_come_to_an_end(machine, answer):
+    with Telemd(machine.control, answer):
+        done = machine.ctl("status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"telemctl: telemd does not answer at {machine.control}: no answer within 5 s\n")
+
+
+START_IT = "telemctl: start it with 'telemd', as root or with a configuration of your own\n"
+
+
+def test_status_says_how_to_start_a_telemd_that_does_not_run(machine):
+    done = machine.ctl("status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (f"telemctl: telemd does not answer at {machine.control}: "
+                           f"No such file or directory\n{START_IT}")
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(machine.control))
+    done = machine.ctl("status", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (f"telemctl: telemd does not answer at {machine.control}: "
+                           f"Connection refused\n{START_IT}")
+
+
+def test_status_says_who_may_ask(machine):
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(machine.control))
+        control.listen()
+        machine.control.chmod(0o600 if os.geteuid() == 0 else 0)
+        done = machine.ctl("status", **stranger(machine))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"telemctl: telemd does not answer at {machine.control}: Permission denied (root, telemd's "
+        "own user and members of the groups adm and telemetry may ask)\n")
+
+
+# ---- config --------------------------------------------------------------------------------------
+
+
+def test_config_prints_each_setting_with_its_source(machine):
+    machine.write_config("server = https://c.example/v2/collector", "# a comment", "record_expiry = 60")
+    drop_in = Path(f"{machine.config}.d")
+    drop_in.mkdir()
+    (drop_in / "50-local.conf").write_text("[settings]\nspool_sync = always\n")
+    done = machine.ctl("config")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = dict((text.partition("#")[0].strip(), text.partition("#")[2].strip())
+                for text in done.stdout.splitlines())
+    assert rows["server = https://c.example/v2/collector"] == f"{machine.config}:4"
+    assert rows["record_expiry = 60"] == f"{machine.config}:6"
+    assert rows["spool_sync = always"] == f"{drop_in}/50-local.conf:2"
+    assert rows["cainfo ="] == "default"
+    assert rows["consent = opt-out"] == "default"
+    columns = {text.index("  # ") for text in done.stdout.splitlines() if "tidheader" not in text}
+    assert len(columns) == 1
+
+
+def test_config_as_json_is_one_object_a_setting(machine):
+    machine.write_config("server = https://c.example/v2/collector")
+    done = machine.ctl("config", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    settings = {each["key"]: each for each in map(json.loads, done.stdout.splitlines())}
+    assert settings["server"] == {"key": "server", "value": "https://c.example/v2/collector",
+                                  "source": f"{machine.config}:4"}
+    assert settings["spool_max_size"]["value"] == "5120"
+
+
+def test_config_tells_mistakes_beside_the_settings(machine):
+    machine.write_config("consent = perhaps", "colour = blue")
+    done = machine.ctl("config")
+    assert done.returncode == 1
+    assert "consent = opt-out " in done.stdout
+    assert done.stderr == (
+        f"telemctl: {machine.config}:4: consent: 'perhaps' is not opt-out or opt-in\n"
+        f"telemctl: warning: {machine.config}:5: unknown key 'colour', ignoring it\n")
+
+
+@pytest.mark.parametrize(
+    "lines, complaints, code",
+    [
+        (["record_expiry = 60"], [], 0),
+        (["colour = blue"], ["warning: FILE:2: unknown key 'colour', ignoring it"], 0),
+        (["record_window_length = 99"],
+         ["warning: FILE:2: record_window_length: '99' is out of range, taken as 59"], 0),
+        (["record_expiry = soon"], ["FILE:2: record_expiry: 'soon' is not a whole number"], 1),
+        (["server = ftp://x"],
+         ["FILE:2: server: 'ftp://x' is not an http:// or https:// URL, or nothing"], 1),
+        (["rate_limit_strategy = both"],
+         ["FILE:2: rate_limit_strategy: 'both' is not spool or drop"], 1),
+        (["nonsense"], ["FILE:2: neither 'key = value' nor a comment"], 1),
+        (["colour = blue", "rate_limit_enabled = 1"],
+         ["FILE:3: rate_limit_enabled: '1' is not true or false",
+          "warning: FILE:2: unknown key 'colour', ignoring it"], 1),
+    ],
+)
+def test_check_looks_a_file_over(machine, lines, complaints, code):
+    file = machine.folder / "fresh.conf"
+    file.write_text("\n".join(["[settings]", *lines]) + "\n")
+    done = run("config", "--check", file)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == "".join(
+        f"telemctl: {text.replace('FILE', str(file))}\n" for text in complaints)
+
+
+def test_check_names_a_file_that_is_not_there(machine):
+    done = run("config", "--check", machine.folder / "none.conf")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"telemctl: open '{machine.folder}/none.conf': No such file or directory\n"
