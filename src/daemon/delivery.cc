@@ -75,7 +75,10 @@ void Delivery::Pump() {
   size_t looked = 0;
   while (looked < kMaxPass && HandOverNext() == Step::kDone) ++looked;
   wants_another_pass_ = looked == kMaxPass;
-  worker_.Flush();
+  // While telem-deliver is busy, several records go in one write: it wakes up less often, and its
+  // next verdict brings us here again.
+  const bool is_busy = under_way_.size() > worker_.not_flushed();
+  if (!is_busy || worker_.not_flushed() >= kMaxUnderWay / 2) worker_.Flush();
   SetTimer();
 }
 

@@ -71,9 +71,11 @@ void DeliveryWorker::HandOver(const RecordId& id, std::string_view headers,
   unsent_.append(head.data(), head.size());
   unsent_ += headers;
   unsent_ += payload;
+  ++not_flushed_;
 }
 
 void DeliveryWorker::Flush() {
+  not_flushed_ = 0;
   if (unsent_.empty() || !socket_.valid()) return;
   const ssize_t n = ::send(socket_.get(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
   // An end is told by the next event.
@@ -114,6 +116,7 @@ void DeliveryWorker::Disconnect() {
   if (socket_.valid()) loop_.Forget(socket_.get(), this);
   socket_.Reset();
   std::string().swap(unsent_);
+  not_flushed_ = 0;
   verdicts_.clear();
   is_waiting_for_room_ = false;
 }

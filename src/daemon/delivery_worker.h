@@ -32,6 +32,8 @@ class DeliveryWorker final : private EventLoop::Handler {
   // Puts one record among what Flush() will write.
   void HandOver(const RecordId& id, std::string_view headers, std::string_view payload);
   void Flush();
+  // Records that were handed over since the last Flush().
+  size_t not_flushed() const { return not_flushed_; }
 
   // Whether the process has read what it got; there is no use in heaping up more.
   bool HasRoom() const { return unsent_.size() < kMaxUnsent; }
@@ -55,6 +57,7 @@ class DeliveryWorker final : private EventLoop::Handler {
   pid_t pid_ = 0;
   UniqueFd socket_;
   std::string unsent_;
+  size_t not_flushed_ = 0;
   bool is_waiting_for_room_ = false;
   std::string verdicts_;  // the front of a line
 };

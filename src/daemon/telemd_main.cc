@@ -60,8 +60,6 @@ int main(int argc, char** argv) {
                                     {}};
   telem::SetLogName(kProgram);
   std::string config_file;
-  static char name[] = "telemd";
-  argv[0] = name;  // what getopt's messages begin with
   opterr = 0;
   int choice;
   while ((choice = ::getopt_long(argc, argv, ":f:hV", kOptions, nullptr)) != -1) {

@@ -83,6 +83,8 @@ Result<HttpClient> HttpClient::Open(const std::string& url, const std::string& c
   client.curl_->ca_file = ca_file;
   client.curl_->multi.reset(::curl_multi_init());
   if (client.curl_->multi == nullptr) return Fail(ErrorCode::kNoSpace, "libcurl: no memory");
+  // By itself it keeps four times as many as are in use at the moment, and opens the others anew.
+  ::curl_multi_setopt(client.curl_->multi.get(), CURLMOPT_MAXCONNECTS, kMaxConnections);
   return client;
 }
 
@@ -142,8 +144,8 @@ Result<bool> HttpClient::Wait(int fd, std::chrono::milliseconds wait) {
   TELEM_CHECK(check(::curl_multi_perform(curl_->multi.get(), &running)));
   const size_t before = curl_->active.size();
   curl_->FinishDone();
-  // What ended may make room for what `fd` has to say; the caller decides before anybody sleeps.
-  if (curl_->active.size() != before) wait = std::chrono::milliseconds(0);
+  // What ended may make room for what came in; the caller decides before anybody sleeps.
+  if (curl_->active.size() != before) return false;
   curl_waitfd own{};
   own.fd = fd;
   own.events = CURL_WAIT_POLLIN;

@@ -32,6 +32,7 @@ struct HttpAnswer {
 class HttpClient {
  public:
   static constexpr size_t kMaxBody = 4096;
+  static constexpr long kMaxConnections = 10;
   static constexpr std::chrono::seconds kConnectTime{5};
   static constexpr std::chrono::seconds kRequestTime{10};
 
@@ -49,7 +50,7 @@ class HttpClient {
   size_t under_way() const;
 
   // Goes on with what is under way until something happened, `fd` (or -1) is readable, or `wait` is
-  // over. Returns whether `fd` is readable or at its end.
+  // over. Returns whether `fd` is known to be readable or at its end.
   Result<bool> Wait(int fd, std::chrono::milliseconds wait);
 
  private:

@@ -126,6 +126,20 @@ TEST(FrameCodecTest, RefusesLyingSizesBeforeAnythingIsAllocated) {
   }
 }
 
+// Eight bytes and a close once underflowed a size and ended the daemon.
+TEST(FrameCodecTest, RefusesAFrameTooShortToBeOneOf2x) {
+  for (uint32_t size = 0; size <= 16; ++size) {
+    for (uint32_t header_size = 0; header_size <= size; ++header_size) {
+      const std::string bytes = Word(size) + Word(header_size) + std::string(8, '\0');
+      for (size_t cut = 8; cut <= bytes.size() && cut < 9 + size; ++cut) {
+        std::string_view rest(bytes.data(), cut);
+        const auto frame = TakeFrame(rest, true);
+        EXPECT_TRUE(!frame || (*frame && (*frame)->headers.size() == header_size));
+      }
+    }
+  }
+}
+
 TEST(FrameCodecTest, RefusesAPayloadOneByteAboveTheLimit) {
   const std::string bytes = EncodeFrame(SampleHeaderText(), std::string(kMaxPayload + 1, 'p'));
   std::string_view rest = bytes;

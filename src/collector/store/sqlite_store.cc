@@ -1,0 +1,295 @@
+#include "collector/store/sqlite_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
+#include "collector/store/migrations.h"
+
+namespace telem {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr const char* kWriterSettings =
+    "PRAGMA synchronous = FULL;"             // in WAL mode: a commit is on disk when it returns
+    "PRAGMA journal_size_limit = 16777216;"  // what a burst leaves of the log file
+    "PRAGMA temp_store = MEMORY;"
+    "PRAGMA cache_size = -8192;";
+constexpr const char* kReaderSettings =
+    "PRAGMA temp_store = MEMORY;"
+    "PRAGMA cache_size = -4096;";
+
+constexpr std::string_view kFindCopy =
+    "SELECT id, received FROM records WHERE creation_timestamp = ?1 AND digest = ?2"
+    " AND machine_id = ?3 AND classification = ?4 AND event_id IS ?5 AND payload = ?6";
+
+constexpr std::string_view kHeaderColumns =
+    "record_format_version, classification, severity, machine_id, creation_timestamp, arch,"
+    " host_type, build, kernel_version, payload_format_version, system_name, board_name,"
+    " cpu_model, bios_version, event_id";
+
+// Bytes of payloads, as JSON, after which a page ends.
+constexpr size_t kPageBytes = size_t{2} * 1024 * 1024;
+
+// About how long `payload` gets in JSON: a control character becomes six bytes.
+size_t JsonSize(std::string_view payload) {
+  return payload.size() + 5 * static_cast<size_t>(std::ranges::count_if(payload, IsControl));
+}
+
+// Up to so many index entries are fetched and sorted.
+constexpr int64_t kFew = 5000;
+
+// Text in the database is printable ASCII, so this is above all that starts with the same prefix.
+std::string AfterAllWithPrefix(std::string_view prefix) { return std::string(prefix) + '\x7f'; }
+
+bool IsPrefixQuery(const RecordQuery& query) {
+  return query.classification && query.classification->ends_with('*');
+}
+
+std::string_view PrefixOf(const RecordQuery& query) {
+  std::string_view prefix = *query.classification;
+  prefix.remove_suffix(1);
+  return prefix;
+}
+
+// Parameters by number, so that each condition can be used alone.
+constexpr std::string_view kCreatedSince = "creation_timestamp >= ?1";
+constexpr std::string_view kPrefix = "classification >= ?2 AND classification < ?3";
+
+void BindQuery(SqliteStatement& statement, const RecordQuery& query, std::string_view prefix_end) {
+  if (query.created_since) {
+    statement.BindInteger(1, static_cast<int64_t>(*query.created_since));
+  }
+  if (query.classification) {
+    if (IsPrefixQuery(query)) {
+      statement.BindText(2, PrefixOf(query));
+      statement.BindText(3, prefix_end);
+    } else {
+      statement.BindText(2, *query.classification);
+    }
+  }
+}
+
+// Only once it is certain that the database is ours.
+Status SwitchToWal(SqliteDatabase& database) {
+  TELEM_TRY(SqliteStatement statement, database.Prepare("PRAGMA journal_mode = WAL"));
+  TELEM_TRY(const bool has_mode, statement.Step());
+  if (!has_mode || statement.Bytes(0) != "wal") {
+    return Fail(ErrorCode::kIo, "this file system cannot hold a database in WAL mode");
+  }
+  return {};
+}
+
+StoredRecord ReadRow(const SqliteStatement& row, bool with_payload) {
+  StoredRecord record;
+  record.id = row.Integer(0);
+  record.received = WallTime(std::chrono::milliseconds(row.Integer(1)));
+  for (size_t i = 0; i < kHeaderCount; ++i) {
+    const int column = static_cast<int>(i) + 2;
+    if (!row.IsNull(column)) record.headers[i] = std::string(row.Bytes(column));
+  }
+  constexpr int kPayloadColumn = static_cast<int>(kHeaderCount) + 2;
+  if (with_payload) {
+    record.payload = row.Bytes(kPayloadColumn);
+    record.payload_size = record.payload.size();
+  } else {
+    record.payload_size = static_cast<uint64_t>(row.Integer(kPayloadColumn));
+  }
+  return record;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
+                                                       std::chrono::milliseconds search_limit) {
+  std::unique_ptr<SqliteStore> store(new SqliteStore);
+  store->search_limit_ = search_limit;
+  const auto open = [&]() -> Status {
+    TELEM_TRY(store->writing_,
+              SqliteDatabase::Open(path, SqliteDatabase::Access::kReadWriteCreate));
+    TELEM_CHECK(store->writing_.Execute(kWriterSettings));
+    TELEM_CHECK(Migrate(store->writing_, StoreMigrations()));
+    TELEM_CHECK(SwitchToWal(store->writing_));
+    TELEM_TRY(SqliteStatement key, store->writing_.Prepare("SELECT bytes FROM digest_key"));
+    TELEM_TRY(const bool has_key, key.Step());
+    if (!has_key || key.Bytes(0).size() != store->digest_key_.size()) {
+      return Fail(ErrorCode::kInvalid, "the store has lost its digest key");
+    }
+    std::ranges::copy(key.Bytes(0), store->digest_key_.begin());
+    TELEM_TRY(store->find_copy_, store->writing_.Prepare(kFindCopy));
+    std::string insert = "INSERT INTO records (received, digest, payload, ";
+    insert += kHeaderColumns;
+    insert += ") VALUES (?1, ?2, ?3";
+    for (size_t i = 0; i < kHeaderCount; ++i) {
+      insert += ", ?";
+      AppendUnsigned(insert, i + 4);
+    }
+    insert += ')';
+    TELEM_TRY(store->insert_, store->writing_.Prepare(insert));
+    TELEM_TRY(store->reading_, SqliteDatabase::Open(path, SqliteDatabase::Access::kReadOnly));
+    return store->reading_.Execute(kReaderSettings);
+  };
+  if (auto status = open(); !status) return WithContext(path, std::move(status.error()));
+  store->reading_.SetProgressCallback(
+      10'000, [](void* self) { return static_cast<SqliteStore*>(self)->HasTimeLeft() ? 0 : 1; },
+      store.get());
+  return store;
+}
+
+uint64_t SqliteStore::DigestOf(const IncomingRecord& record) const {
+  SipHash hash(digest_key_);
+  for (const Header header : {Header::kMachineId, Header::kClassification, Header::kEventId}) {
+    hash.Add(record.headers[header]);
+    hash.Add("\n");  // cannot stand in a value, so values cannot run into each other
+  }
+  hash.Add(record.payload);
+  return hash.Finish();
+}
+
+Result<Receipt> SqliteStore::AddOne(const IncomingRecord& record) {
+  const auto digest = static_cast<int64_t>(DigestOf(record));
+  const auto created = static_cast<int64_t>(record.creation_timestamp);
+  const std::string_view event_id = record.headers[Header::kEventId];
+  find_copy_.Reset();
+  find_copy_.BindInteger(1, created);
+  find_copy_.BindInteger(2, digest);
+  find_copy_.BindText(3, record.headers[Header::kMachineId]);
+  find_copy_.BindText(4, record.headers[Header::kClassification]);
+  if (IsPresent(event_id)) find_copy_.BindText(5, event_id);
+  find_copy_.BindBlob(6, record.payload);
+  TELEM_TRY(const bool was_known, find_copy_.Step());
+  if (was_known) {
+    return Receipt{.id = find_copy_.Integer(0),
+                   .received = WallTime(std::chrono::milliseconds(find_copy_.Integer(1))),
+                   .was_known = true};
+  }
+  insert_.Reset();
+  insert_.BindInteger(1, record.received.time_since_epoch().count());
+  insert_.BindInteger(2, digest);
+  insert_.BindBlob(3, record.payload);
+  for (size_t i = 0; i < kHeaderCount; ++i) {
+    const int parameter = static_cast<int>(i) + 4;
+    const std::string_view value = record.headers.values[i];
+    if (static_cast<Header>(i) == Header::kCreationTimestamp) {
+      insert_.BindInteger(parameter, created);
+    } else if (IsPresent(value)) {
+      insert_.BindText(parameter, value);
+    }
+  }
+  TELEM_CHECK(insert_.Step());
+  return Receipt{.id = writing_.LastInsertedId(), .received = record.received};
+}
+
+Result<std::vector<Receipt>> SqliteStore::AddInTransaction(
+    std::span<const IncomingRecord> records) {
+  TELEM_CHECK(writing_.Execute("BEGIN IMMEDIATE"));
+  std::vector<Receipt> receipts;
+  receipts.reserve(records.size());
+  for (const IncomingRecord& record : records) {
+    TELEM_TRY(const Receipt receipt, AddOne(record));
+    receipts.push_back(receipt);
+  }
+  find_copy_.Reset();  // a statement under way would keep the commit waiting
+  insert_.Reset();
+  TELEM_CHECK(writing_.Execute("COMMIT"));
+  return receipts;
+}
+
+Result<std::vector<Receipt>> SqliteStore::Add(std::span<const IncomingRecord> records) {
+  auto receipts = AddInTransaction(records);
+  if (!receipts) {
+    find_copy_.Reset();
+    insert_.Reset();
+    writing_.RollBack();
+  }
+  return receipts;
+}
+
+bool SqliteStore::HasTimeLeft() const {
+  return !stop_finding_ && steady_clock::now() < search_end_;
+}
+
+Result<RecordPage> SqliteStore::Find(const RecordQuery& query) {
+  if (stop_finding_) return Fail(ErrorCode::kBusy, "stopping");
+  search_end_ = steady_clock::now() + search_limit_;
+  auto page = Search(query);
+  if (!page && stop_finding_) return Fail(ErrorCode::kBusy, "stopping");
+  return page;
+}
+
+Result<bool> SqliteStore::MatchesFew(std::string_view condition, const RecordQuery& query) {
+  std::string sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE ";
+  sql += condition;
+  sql += " LIMIT ";
+  AppendSigned(sql, kFew + 1);
+  sql += ')';
+  TELEM_TRY(SqliteStatement count, reading_.Prepare(sql));
+  const std::string prefix_end = IsPrefixQuery(query) ? AfterAllWithPrefix(PrefixOf(query)) : "";
+  BindQuery(count, query, prefix_end);
+  TELEM_CHECK(count.Step());
+  return count.Integer(0) <= kFew;
+}
+
+Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
+  std::string where;
+  const auto add = [&](std::string_view condition) {
+    where += where.empty() ? " WHERE " : " AND ";
+    where += condition;
+  };
+  // A range needs its matches sorted by id, so its index is worth it only where they are few; the
+  // unary plus keeps SQLite from using it elsewhere.
+  if (query.created_since) {
+    TELEM_TRY(const bool few, MatchesFew(kCreatedSince, query));
+    add(few ? "creation_timestamp >= ?1" : "+creation_timestamp >= ?1");
+  }
+  if (IsPrefixQuery(query)) {
+    TELEM_TRY(const bool few, MatchesFew(kPrefix, query));
+    add(few ? kPrefix : "+classification >= ?2 AND +classification < ?3");
+  } else if (query.classification) {
+    add("classification = ?2");
+  }
+  if (query.machine_id) add("machine_id = ?4");
+  if (query.severity) add("severity = ?5");
+  if (query.build) add("build = ?6");
+  if (query.from_id) add("id >= ?7");
+  if (query.before_id) add("id < ?8");
+
+  std::string sql = "SELECT id, received, ";
+  sql += kHeaderColumns;
+  sql += query.with_payload ? ", payload" : ", length(payload)";
+  sql += " FROM records";
+  sql += where;
+  sql += " ORDER BY id DESC LIMIT ?9";
+  TELEM_TRY(SqliteStatement statement, reading_.Prepare(sql));
+  const std::string prefix_end = IsPrefixQuery(query) ? AfterAllWithPrefix(PrefixOf(query)) : "";
+  BindQuery(statement, query, prefix_end);
+  if (query.machine_id) statement.BindText(4, *query.machine_id);
+  std::string severity;
+  if (query.severity) {
+    AppendSigned(severity, *query.severity);
+    statement.BindText(5, severity);
+  }
+  if (query.build) statement.BindText(6, *query.build);
+  if (query.from_id) statement.BindInteger(7, *query.from_id);
+  if (query.before_id) statement.BindInteger(8, *query.before_id);
+  statement.BindInteger(9, query.limit + 1);  // one more tells whether a page follows
+
+  RecordPage page;
+  size_t bytes = 0;
+  while (true) {
+    TELEM_TRY(const bool has_row, statement.Step());
+    if (!has_row) break;
+    StoredRecord record = ReadRow(statement, query.with_payload);
+    bytes += JsonSize(record.payload);
+    if (static_cast<int>(page.records.size()) == query.limit ||
+        (bytes > kPageBytes && !page.records.empty())) {
+      page.next = page.records.back().id;
+      break;
+    }
+    page.records.push_back(std::move(record));
+  }
+  return page;
+}
+
+}  // namespace telem
