@@ -24,7 +24,7 @@ struct ConfigText {
   std::vector<ConfigMistake> mistakes;
 };
 
-inline constexpr size_t kMaxConfigFile = 256 * 1024;
+inline constexpr size_t kMaxConfigFile = size_t{256} * 1024;
 
 // Never fails: what it cannot read is among the mistakes, and the rest is read on.
 ConfigText ParseConfigText(std::string_view text);

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "record/http_codec.h"
 
 namespace telem {
 namespace {
@@ -50,7 +50,7 @@ MHD_Result AppendField(void* fields, MHD_ValueKind, const char* name, size_t nam
 
 size_t AnnouncedLength(std::span<const HttpField> headers) {
   for (const HttpField& header : headers) {
-    if (header.name.size() == 14 && strncasecmp(header.name.data(), "Content-Length", 14) == 0) {
+    if (SameHttpName(header.name, "Content-Length")) {
       return ParseUnsigned(header.value).value_or(0);
     }
   }

@@ -187,7 +187,7 @@ TEST_F(SqliteStoreTest, SaysThatNoPageFollowsWhenTheLastIsFull) {
 }
 
 TEST_F(SqliteStoreTest, EndsAPageBeforeItGrowsTooLarge) {
-  const std::string payload(1024 * 1024, 'x');
+  const std::string payload(size_t{1024} * 1024, 'x');
   for (int i = 0; i < 4; ++i) {
     IncomingRecord record = Sample(payload);
     record.creation_timestamp += static_cast<uint64_t>(i);
