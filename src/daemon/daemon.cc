@@ -256,6 +256,7 @@ void Daemon::Reload() {
   for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
     Log(LogLevel::kWarning, problem);
   }
+  consent_.StartRound();
   delivery_->Restart();
   Log(LogLevel::kNotice, "read the configuration again");
 }

@@ -22,6 +22,13 @@ uint32_t RandomWord() {
   return word;
 }
 
+DeliverySettings TargetOf(const Settings& settings) {
+  return {.server = settings.server,
+          .server_protocol = settings.server_protocol,
+          .tidheader = settings.tidheader,
+          .cainfo = settings.cainfo};
+}
+
 // What an operator has to repair: wrong address, token, proxy. Asking often does not help.
 bool IsOperatorsProblem(uint32_t code) {
   return code != 0 && code != 408 && code != 425 && code != 429 && code < 500;
@@ -161,11 +168,8 @@ bool Delivery::HasRoomInLimit(uint64_t bytes) {
 void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,
                         std::string_view header_text, std::string_view payload) {
   if (!worker_.IsRunning()) {
-    const Status started = worker_.Start({.server = settings_.server,
-                                          .server_protocol = settings_.server_protocol,
-                                          .tidheader = settings_.tidheader,
-                                          .cainfo = settings_.cainfo});
-    if (!started) {
+    target_ = TargetOf(settings_);
+    if (const Status started = worker_.Start(target_); !started) {
       spool_.PutBack(record);
       return Stop(started.error().message, NextDelay(++failures_));
     }
@@ -366,8 +370,10 @@ void Delivery::TryNow() {
 }
 
 void Delivery::Restart() {
-  worker_.Kill();
-  LetUnderWayWait();
+  if (TargetOf(settings_) != target_ || !consent_.IsGiven()) {
+    worker_.Kill();
+    LetUnderWayWait();
+  }
   failures_ = 0;
   first_failures_ = 0;
   TryNow();

@@ -55,7 +55,8 @@ class Delivery {
   // What an administrator means by SIGHUP: try now, whatever was wrong before.
   void TryNow();
 
-  // New settings: the next record goes where they say.
+  // The settings were read again: the next record goes where they say, at once. What is under way
+  // is cut where it should not go there any more.
   void Restart();
 
   void ReapWorker() { worker_.Reap(); }
@@ -131,6 +132,7 @@ class Delivery {
   Counters& counters_;
   const std::string boot_id_;
   DeliveryWorker worker_;
+  DeliverySettings target_;  // what the worker was started with
 
   std::vector<UnderWay> under_way_;
   std::vector<Alone> alone_;
