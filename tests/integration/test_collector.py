@@ -163,7 +163,7 @@ def run(*arguments):
 
 
 @pytest.mark.skipif(not GOLDEN_REQUESTS, reason="TELEMETRICS_GOLDEN has no http/*.req")
-@pytest.mark.parametrize("path", GOLDEN_REQUESTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", GOLDEN_REQUESTS, ids=paths.stem)
 def test_keeps_what_real_clients_send(server, path):
     data = path.read_bytes()
     head, payload = data.split(b"\r\n\r\n", 1)

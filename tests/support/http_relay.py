@@ -8,7 +8,7 @@ import threading
 
 
 class HttpRelay:
-    """Listens on a port of 127.0.0.1. Once it is stopped the port refuses, as the server's would."""
+    """Listens on a port of 127.0.0.1. Once it is stopped, the port refuses like the server's."""
 
     def __init__(self, port_of_server):
         """`port_of_server` is asked at each connection."""

@@ -38,3 +38,8 @@ def is_sanitized():
         if line.startswith("TELEMETRICS_SANITIZE:"):
             return line.split("=", 1)[1] != ""
     return False
+
+
+def stem(path):
+    """A golden file's name as the name of its test; pytest asks also where there is no file."""
+    return getattr(path, "stem", None)

@@ -73,7 +73,8 @@ def trace_system_calls(pid, seconds, log):
             except subprocess.TimeoutExpired:
                 pass
         try:
-            tracer.wait(timeout=seconds)
+            code = tracer.wait(timeout=seconds)
+            raise AssertionError(f"strace ended early with {code}: {tracer.stderr.read().decode()}")
         except subprocess.TimeoutExpired:
             pass
         return log.read_bytes()[size:].decode().splitlines()

@@ -1,0 +1,95 @@
+"""Fixtures of all tests that run the real programs.
+
+They take them from TELEMETRICS_BUILD (default: build/release). TELEMETRICS_GOLDEN names the folder
+of bytes that real telemetrics-client programs produced; what needs it is skipped without.
+"""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from support import paths
+from support.collector import Collector
+from support.http_sink import HttpSink
+from support.machine import Machine
+
+
+@pytest.fixture
+def folder():
+    """A private folder with a path short enough for sockets. In memory where the system has such a
+    place: some tests make and remove tens of thousands of files."""
+    memory = "/dev/shm"
+    base = memory if os.access(memory, os.W_OK) else None
+    path = pathlib.Path(tempfile.mkdtemp(prefix="telem-", dir=base))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def make_machine(folder):
+    """Makes machines from settings. Each telemd that lives when the test ends is asked whether its
+    sums are right, and has to end in order."""
+    machines = []
+
+    def make(**settings):
+        root = folder / f"m{len(machines)}"
+        root.mkdir()
+        machines.append(Machine(root, **settings))
+        return machines[-1]
+
+    yield make
+    try:
+        for machine in machines:
+            if machine.is_alive():
+                machine.check_sums()
+                assert machine.stop() == 0, machine.said()
+    finally:
+        for machine in machines:
+            machine.close()
+
+
+@pytest.fixture
+def sink():
+    server = HttpSink()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def away():
+    """A server that is away until start() is called."""
+    server = HttpSink(start=False)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def machine(make_machine, sink):
+    """A machine that delivers to `sink`, with telemd running."""
+    return make_machine(server=sink.url).start()
+
+
+@pytest.fixture
+def collector(folder):
+    server = Collector(folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Finds golden bytes, or skips the test that asks."""
+
+    def find(name):
+        path = paths.golden(name)
+        if path is None:
+            pytest.skip(f"no {name} in TELEMETRICS_GOLDEN "
+                        f"({os.environ.get('TELEMETRICS_GOLDEN', 'unset')})")
+        return path
+
+    return find
