@@ -1,0 +1,270 @@
+#include "daemon/delivery.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/files.h"
+#include "record/sample_headers.h"
+
+namespace telem {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+// Delivery as it is, with a process at the other end of the socket that gives verdicts by a script,
+// and a clock that the test moves.
+class DeliveryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/tmp/telem-delivery-XXXXXX";
+    ASSERT_NE(::mkdtemp(path), nullptr);
+    folder_ = path;
+    for (const char* name : {"/spool", "/log", "/etc"}) {
+      std::filesystem::create_directory(folder_ + name);
+    }
+    settings_.server = "http://server.example/";
+    settings_.cainfo = folder_ + "/script";
+    settings_.config_dir = folder_ + "/etc";
+    ASSERT_TRUE(loop_.Open());
+    auto spool = Spool::Open(folder_ + "/spool", folder_ + "/rejected");
+    auto journal = Journal::Open(folder_ + "/log", 1000);
+    ASSERT_TRUE(spool && journal);
+    spool_.emplace(std::move(*spool));
+    journal_.emplace(std::move(*journal));
+    ASSERT_FALSE(*spool_->ScanSome(10, [](const Spool::Found&) {}));
+    delivery_.emplace(loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
+                      SCRIPTED_DELIVER, "7d5cb02f-7f11-418a-9386-9b7ae7cf4f25");
+    loop_.SetAfterRound([this] {
+      (void)journal_->Flush();
+      delivery_->RemoveFinished();
+      delivery_->Pump();
+      (void)journal_->Flush();
+      delivery_->RemoveFinished();
+      consent_.StartRound();
+    });
+    Script("");
+  }
+  void TearDown() override {
+    delivery_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Script(const std::string& lines) {
+    ASSERT_TRUE(ReplaceFile(folder_ + "/script", lines, 0600));
+  }
+
+  void Offer(std::string_view classification) {
+    HeaderViews headers = SampleHeaders();
+    headers[Header::kClassification] = classification;
+    std::string text;
+    AppendHeaders(text, headers);
+    const SpoolFileName name{MakeRecordId(clock_.Now()), 0, 1};
+    const auto record = spool_->Put(name, text, "p");
+    ASSERT_TRUE(record);
+    ++counters_.accepted;
+    delivery_->Offer(*record, text, "p");
+  }
+
+  // Goes round, without moving the clock, until `done` or for as long as a person would wait.
+  bool RunUntil(const std::function<bool()>& done) {
+    const auto end = std::chrono::steady_clock::now() + seconds(20);
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      if (!loop_.RunOnce(milliseconds(5))) return false;
+    }
+    return true;
+  }
+  bool RunUntilDelivered(uint64_t count) {
+    return RunUntil([&] { return counters_.delivered == count; });
+  }
+  // Until what was handed over has its verdict.
+  bool RunUntilIdle() {
+    if (!loop_.RunOnce(milliseconds(0))) return false;
+    return RunUntil([&] { return delivery_->under_way() == 0; });
+  }
+
+  size_t Waiting() const { return spool_->waiting() + delivery_->not_in_spool_list(); }
+  size_t RejectedFiles() const {
+    return static_cast<size_t>(
+        std::distance(std::filesystem::directory_iterator(folder_ + "/rejected"), {}));
+  }
+
+  std::string folder_;
+  FakeClock clock_;
+  EventLoop loop_{clock_};
+  Settings settings_;
+  Counters counters_;
+  Consent consent_{settings_};
+  RateLimiter limiter_;
+  std::optional<Spool> spool_;
+  std::optional<Journal> journal_;
+  std::optional<Delivery> delivery_;
+};
+
+TEST_F(DeliveryTest, DeliversWhatItIsOfferedAndGivesUpTheFiles) {
+  for (int i = 0; i < 50; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(50));
+  EXPECT_EQ(Waiting(), 0u);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/spool"));
+}
+
+TEST_F(DeliveryTest, RejectsWhatTheServerRefusesForGood) {
+  Script("bad refused 413 0\n");
+  Offer("org.example/bad/one");
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(1));
+  ASSERT_TRUE(RunUntil([&] { return counters_.rejected == 1; }));
+  EXPECT_EQ(RejectedFiles(), 1u);
+  EXPECT_EQ(delivery_->last_error()->text, "413 as the script says");
+}
+
+// The first spooled record that the server did not like once blocked all the others for ever.
+TEST_F(DeliveryTest, OneRecordThatFailsAloneKeepsNobodyWaiting) {
+  Script("poison later 500 0\n");
+  for (int i = 0; i < 100; ++i) {
+    Offer(i == 3 ? "org.example/poison/one" : "org.example/good/one");
+  }
+  ASSERT_TRUE(RunUntilDelivered(99));
+  EXPECT_EQ(Waiting(), 1u);
+  // However often it fails, a fresh one goes out at once.
+  for (uint64_t i = 1; i <= 20; ++i) {
+    clock_.Advance(seconds(settings_.spool_process_time));
+    ASSERT_TRUE(RunUntilIdle());
+    Offer("org.example/good/one");
+    ASSERT_TRUE(RunUntilDelivered(99 + i)) << i;
+  }
+  Script("");
+  clock_.Advance(seconds(settings_.spool_process_time));
+  ASSERT_TRUE(RunUntilDelivered(120));
+  EXPECT_EQ(Waiting(), 0u);
+}
+
+TEST_F(DeliveryTest, EachNextAttemptComesWithinTheDoubledTime) {
+  Script("org later 0 0\n");
+  for (int i = 0; i < 20; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  seconds ceiling(1);
+  for (int i = 0; i < 15; ++i) {
+    const auto next = delivery_->next_attempt();
+    ASSERT_TRUE(next);
+    EXPECT_LE(*next - clock_.Monotonic(), ceiling) << "after failure " << i + 1;
+    clock_.Advance(ceiling);
+    ceiling = std::min(2 * ceiling, seconds(settings_.spool_process_time));
+    ASSERT_TRUE(RunUntilIdle());
+  }
+  EXPECT_EQ(Waiting(), 20u);
+  Script("");
+  clock_.Advance(ceiling);
+  ASSERT_TRUE(RunUntilDelivered(20));
+}
+
+TEST_F(DeliveryTest, WaitsAsLongAsTheServerAsksFor) {
+  Script("org later 503 3600\n");
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  Script("");
+  clock_.Advance(seconds(3599));
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(counters_.delivered, 0u);
+  clock_.Advance(seconds(1));
+  ASSERT_TRUE(RunUntilDelivered(1));
+}
+
+TEST_F(DeliveryTest, AsksSeldomWhenTheOperatorHasToRepairSomething) {
+  for (const int code : {401, 403, 404, 407, 301}) {
+    Script("org later " + std::to_string(code) + " 0\n");
+    Offer("org.example/good/one");
+    ASSERT_TRUE(RunUntilIdle());
+    EXPECT_EQ(*delivery_->next_attempt() - clock_.Monotonic(),
+              seconds(settings_.spool_process_time));
+    delivery_->TryNow();
+  }
+}
+
+TEST_F(DeliveryTest, TriesAtOnceWhenItIsToldTo) {
+  Script("org later 0 0\n");
+  Offer("org.example/good/one");
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(RunUntilIdle());
+    clock_.Advance(seconds(settings_.spool_process_time));
+  }
+  ASSERT_TRUE(RunUntilIdle());
+  Script("");
+  delivery_->TryNow();
+  ASSERT_TRUE(RunUntilDelivered(1));
+}
+
+TEST_F(DeliveryTest, LosesNothingWhenTheProcessDies) {
+  Script("org die 0 0\n");
+  for (int i = 0; i < 10; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntil([&] { return delivery_->last_error().has_value(); }));
+  EXPECT_EQ(Waiting(), 10u);
+  Script("");
+  clock_.Advance(minutes(1));
+  ASSERT_TRUE(RunUntilDelivered(10));
+}
+
+TEST_F(DeliveryTest, EndsAProcessThatGivesNoVerdict) {
+  Script("org mute 0 0\n");
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntil([&] { return delivery_->under_way() == 1; }));
+  clock_.Advance(Delivery::kVerdictTime);
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(Waiting(), 1u);
+  Script("");
+  clock_.Advance(minutes(1));
+  ASSERT_TRUE(RunUntilDelivered(1));
+}
+
+TEST_F(DeliveryTest, NeverSendsWhatHasExpired) {
+  Script("org later 0 0\n");
+  for (int i = 0; i < 30; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  Script("");
+  clock_.Advance(minutes(settings_.record_expiry) + seconds(1));
+  ASSERT_TRUE(RunUntil([&] { return counters_.expired == 30; }));
+  EXPECT_EQ(counters_.delivered, 0u);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/spool"));
+}
+
+TEST_F(DeliveryTest, HandsOverNothingWithoutConsent) {
+  std::ofstream(folder_ + "/etc/opt-out").flush();
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(Waiting(), 1u);
+  std::filesystem::remove(folder_ + "/etc/opt-out");
+  delivery_->TryNow();
+  ASSERT_TRUE(RunUntilDelivered(1));
+}
+
+TEST_F(DeliveryTest, KeepsTheRateLimitForFreshAndForWaitingOnes) {
+  limiter_.records().SetLimit(5, minutes(15));
+  for (int i = 0; i < 8; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(5));
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(counters_.delivered, 5u);
+  clock_.Advance(minutes(15));
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(counters_.delivered, 5u);
+  clock_.Advance(seconds(1));
+  ASSERT_TRUE(RunUntilDelivered(8));
+}
+
+TEST_F(DeliveryTest, TellsWhenSomebodyTookAFileAway) {
+  Script("org later 0 0\n");
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/spool")) {
+    std::filesystem::remove(entry);
+  }
+  clock_.Advance(minutes(1));
+  ASSERT_TRUE(RunUntil([&] { return counters_.evicted == 1; }));
+  EXPECT_EQ(Waiting(), 0u);
+}
+
+}  // namespace
+}  // namespace telem
