@@ -167,10 +167,8 @@ Status Daemon::Run() {
 void Daemon::EndRound() {
   FlushJournal();
   admission_->EndRound(*intake_);
-  delivery_->RemoveFinished();
   delivery_->Pump();
-  // What Pump() found to be at its end: expired, damaged, gone.
-  FlushJournal();
+  FlushJournal();  // what Pump() found to be at its end: expired, damaged, gone
   delivery_->RemoveFinished();
   if (journal_->IsOvergrown()) TrimJournal();
   consent_.StartRound();

@@ -4,13 +4,13 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <cassert>
 #include <cerrno>
 #include <csignal>
 
 #include "base/text.h"
-
-extern char** environ;
 
 namespace telem {
 
@@ -94,6 +94,7 @@ void DeliveryWorker::OnEvents(uint32_t events) {
 }
 
 void DeliveryWorker::ReadVerdicts() {
+  assert(socket_.valid());
   char bytes[4096];
   const ssize_t n = ::recv(socket_.get(), bytes, sizeof bytes, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;

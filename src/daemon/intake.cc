@@ -6,6 +6,12 @@
 #include <cerrno>
 
 namespace telem {
+namespace {
+
+// How long nobody is accepted where there is no descriptor to be had.
+constexpr std::chrono::milliseconds kPause{100};
+
+}  // namespace
 
 struct Intake::Connection final : EventLoop::Handler {
   Connection(Intake& owner, UniqueFd socket, const Peer& sender)
@@ -33,7 +39,9 @@ Intake::Intake(EventLoop& loop, Counters& counters, size_t max_connections, Admi
       max_connections_(std::min(max_connections, kMaxConnections)),
       admit_(std::move(admit)),
       overdue_(loop, [this] { CloseOverdue(); }),
-      resume_(loop, [this] { (void)loop_.Rewatch(listener_.get(), EPOLLIN, this); }) {}
+      resume_(loop, [this] {
+        if (!loop_.Rewatch(listener_.get(), EPOLLIN, this)) resume_.SetAfter(kPause);
+      }) {}
 
 Intake::~Intake() {
   while (!by_uid_.empty()) Close(by_uid_.begin()->second.front());
@@ -59,8 +67,8 @@ void Intake::Accept() {
   if (!socket.valid()) {
     if (errno == EAGAIN || errno == ECONNABORTED) return;
     // No descriptor and none to take from anybody: asking on and on would only heat the machine.
-    (void)loop_.Rewatch(listener_.get(), 0, this);
-    return resume_.SetAfter(std::chrono::milliseconds(100));
+    if (loop_.Rewatch(listener_.get(), 0, this)) resume_.SetAfter(kPause);
+    return;
   }
   const auto peer = PeerOf(socket.get());
   if (!peer) return;

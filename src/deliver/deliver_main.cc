@@ -132,7 +132,9 @@ Result<bool> SendFiles(Deliverer& deliverer, const std::vector<std::string>& fil
         bytes ? SendText(deliverer, file, *bytes) : Status(std::unexpected(bytes.error()));
     if (sent) continue;
     const std::string& message = sent.error().message;
-    Log(LogLevel::kError, message.contains(file) ? message : "'" + file + "': " + message);
+    std::string told = message.contains(file) ? "" : "'" + file + "': ";
+    told += message;
+    Log(LogLevel::kError, told);
     all_read = false;
   }
   TELEM_CHECK(deliverer.Finish());

@@ -27,7 +27,7 @@ std::string Frame2x(std::string_view prefix, std::string_view headers, std::stri
   return frame;
 }
 
-void ExpectFrame(std::string bytes, bool closed, std::string_view headers,
+void ExpectFrame(const std::string& bytes, bool closed, std::string_view headers,
                  std::string_view payload) {
   std::string_view rest = bytes;
   const auto frame = TakeFrame(rest, closed);

@@ -42,8 +42,8 @@ class Spool {
   // daemon has the lock.
   static Result<Spool> Open(const std::string& folder, const std::string& rejected_folder);
 
-  Spool(Spool&&) = default;
-  Spool& operator=(Spool&&) = default;
+  Spool(Spool&&) noexcept = default;
+  Spool& operator=(Spool&&) noexcept = default;
 
   // Writes the record's file. It is there, whole, when this returns a value; nothing is there when
   // it does not. It survives a power cut once the file system is synced (SpoolSyncer).
