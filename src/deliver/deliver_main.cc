@@ -171,7 +171,7 @@ Status CheckSettings(const DeliverySettings& settings) {
                 std::string(name) + ": '" + PrintableAscii(value, 80) + "' " + std::string(what));
   };
   if (!settings.server.starts_with("http://") && !settings.server.starts_with("https://")) {
-    return bad("server", settings.server, "is no http:// or https:// URL");
+    return bad("server", settings.server, "is not an http:// or https:// URL");
   }
   if (!IsHttpHeaderLine(settings.tidheader)) {
     return bad("tidheader", settings.tidheader, "is not one header line 'Name: value'");
@@ -256,14 +256,8 @@ std::optional<int> ParseOptions(int argc, char** argv, Options& options) {
   if (!options.by_hand && (has_others || !options.files.empty())) {
     return mistake("option -s/--server is required");
   }
-  if (options.by_hand && !settings.server.starts_with("http://") &&
-      !settings.server.starts_with("https://")) {
-    return mistake("-s/--server: '" + settings.server + "' is not an http:// or https:// URL");
-  }
-  if (!IsHttpHeaderLine(settings.tidheader)) {
-    return mistake("-t/--tidheader: '" + settings.tidheader +
-                   "' is not one header line 'Name: value'");
-  }
+  if (!options.by_hand) return std::nullopt;
+  if (const Status good = CheckSettings(settings); !good) return mistake(good.error().message);
   return std::nullopt;
 }
 
