@@ -6,6 +6,7 @@ of bytes that real telemetrics-client programs produced; what needs it is skippe
 
 import os
 import pathlib
+import resource
 import shutil
 import tempfile
 
@@ -15,6 +16,11 @@ from support import paths
 from support.collector import Collector
 from support.http_sink import HttpSink
 from support.machine import Machine
+
+
+# A thousand connections of one test are more than a process may have open by default.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(_hard, max(_soft, 8192)), _hard))
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ CANNOT_START = 1
 USAGE = 2
 
 
-def run(*arguments, **how):
+def run(*arguments, program=paths.TELEMD, **how):
     return subprocess.run(
-        [paths.TELEMD, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=20, **how,
     )
 
@@ -319,7 +319,8 @@ def test_an_ordinary_user_can_run_an_installation_of_his_own(make_machine, sink)
 
 @needs_root
 def test_without_any_configuration_an_ordinary_user_gets_one_clear_line():
-    result = run(user="nobody", group="nogroup", extra_groups=[])
+    result = run(program=paths.telemd_for_everybody(), user="nobody", group="nogroup",
+                 extra_groups=[])
     assert result.returncode == CANNOT_START
     [line] = result.stderr.splitlines()[-1:]
     assert line.startswith("telemd: ") and "/" in line

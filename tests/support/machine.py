@@ -131,9 +131,10 @@ class Machine:
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
         group = pwd.getpwnam(user).pw_gid if user else None
+        program = paths.telemd_for_everybody() if user else paths.TELEMD
         log = open(self.errors, "ab")
         self.process = subprocess.Popen(
-            [*wrapper, paths.TELEMD, *(arguments or ("-f", self.config))],
+            [*wrapper, program, *(arguments or ("-f", self.config))],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=user, group=group,
             extra_groups=[] if user else None,
             preexec_fn=limit_descriptors if descriptors else None,

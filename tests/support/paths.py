@@ -1,7 +1,11 @@
 """Where the programs under test are."""
 
+import atexit
+import functools
 import os
 import pathlib
+import shutil
+import tempfile
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TELEMETRICS_BUILD", REPO / "build" / "release")).resolve()
@@ -12,6 +16,20 @@ TELEM_RECORD_GEN = BUILD / "bin" / "telem-record-gen"
 TELEM_COLLECTOR = BUILD / "bin" / "telem-collector"
 TELEM_DELIVER = BUILD / "libexec" / "telemetrics" / "telem-deliver"
 LIBTELEMETRY = BUILD / "lib" / "libtelemetry.so.4"
+
+
+@functools.cache
+def telemd_for_everybody():
+    """A copy of telemd, and of the telem-deliver that it looks for, where every user can run it: the
+    build may lie in a home folder that others cannot enter."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="telem-programs-"))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder)
+    for program in (TELEMD, TELEM_DELIVER):
+        copy = folder / program.relative_to(BUILD)
+        copy.parent.mkdir(parents=True)
+        shutil.copy(program, copy)
+    return folder / TELEMD.relative_to(BUILD)
 
 
 def golden(name):

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import tempfile
 
 import pytest
@@ -25,6 +26,10 @@ def chromium():
                                         ("chromium-driver", DRIVER)) if not found]
     if missing:
         pytest.skip("not installed: " + ", ".join(missing))
+    try:
+        socket.getaddrinfo("localhost", None)
+    except OSError as error:
+        pytest.skip(f"the driver needs the name localhost: {error}")
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             del os.environ[name]
