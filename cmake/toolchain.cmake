@@ -1,5 +1,6 @@
-# How everything is compiled and linked, and the three words the other CMake files use:
+# How everything is compiled and linked, and the words the other CMake files use:
 #   telem_library(NAME SOURCES… DEPENDS…)   a part of src/, linked statically where it is needed
+#   telem_fast(NAME)                        such a part is compiled for speed, not for size
 #   telem_program(NAME [LIBEXEC] [LIGHT] SOURCES… DEPENDS…)
 #   telem_test(NAME SOURCES… DEPENDS…)      unit tests that stand beside their source
 
@@ -16,7 +17,8 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 # Small: what a daemon at rest and a guest in other programs are judged by, and their time goes into
-# system calls. Measured: telemd has 160 KiB less private memory than with -O2, and the same speed.
+# system calls. Measured: telemd has 150 KiB less private memory than with -O2. What goes over every
+# byte of a record is told to be fast (telem_fast).
 set(CMAKE_CXX_FLAGS_RELEASE "-Os -g1")
 set(CMAKE_C_FLAGS_RELEASE "-Os -g1")
 
@@ -64,6 +66,10 @@ function(telem_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC telem_flags ${ARG_DEPENDS})
+endfunction()
+
+function(telem_fast name)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O2>)
 endfunction()
 
 function(telem_program name)
