@@ -5,8 +5,9 @@
 // to it is in trouble stops everything for a while (backoff.h). A record that fails alone goes
 // behind the others and is tried again by its own backoff; one that can never succeed is rejected.
 //
-// One round of the loop: verdicts come in and add their lines to the journal; once that is written
-// RemoveFinished() gives up the files; then Offer() and Pump() hand over new records.
+// One round of the loop: verdicts come in and add their lines to the journal; Offer() and Pump()
+// hand over new records; RemoveFinished() gives up the files of finished ones, once the journal is
+// written.
 #pragma once
 
 #include <functional>
