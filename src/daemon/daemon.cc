@@ -21,9 +21,13 @@ constexpr std::chrono::hours kMachineIdCheck{1};
 
 // So many files are looked at before senders get their turn again.
 constexpr size_t kScanStep = 200;
+constexpr std::chrono::seconds kScanPause{10};  // after a disk did not list them
 
 // Long enough to have many lines in one go, short enough that people see what is kept.
 constexpr std::chrono::seconds kTrimDelay{1};
+
+// How long a journal that could not be written is left alone when nothing else happens.
+constexpr std::chrono::seconds kJournalPause{10};
 
 // Descriptors that are no sender's: folders, files, sockets, telem-deliver.
 constexpr size_t kOwnDescriptors = 32;
@@ -83,7 +87,8 @@ Daemon::Daemon(const Clock& clock, Settings settings, std::string config_file,
       syncs_(*this),
       machine_id_due_(loop_, [this] { RenewMachineId(); }),
       scan_due_(loop_, [this] { ScanSpool(); }),
-      trim_due_(loop_, [this] { TrimJournal(); }) {}
+      trim_due_(loop_, [this] { TrimJournal(); }),
+      journal_due_(loop_, [] {}) {}  // the round that it wakes ends with a flush
 
 Daemon::~Daemon() {
   // Only what this process has bound.
@@ -178,9 +183,10 @@ void Daemon::FlushJournal() {
   if (!journal_->HasPending()) return;
   const Status flushed = journal_->Flush();
   if (!flushed && !is_journal_troubled_) {
-    Log(LogLevel::kError, flushed.error().message + "; going on without");
+    Log(LogLevel::kError, flushed.error().message + "; its lines are written when it can be again");
   }
   is_journal_troubled_ = !flushed;
+  if (!flushed) journal_due_.SetAfter(kJournalPause);
   if (!trim_due_.IsSet()) trim_due_.SetAfter(kTrimDelay);
 }
 
@@ -201,14 +207,22 @@ void Daemon::RenewMachineId() {
 
 void Daemon::ScanSpool() {
   const auto more = spool_->ScanSome(kScanStep, [this](const Spool::Found& found) {
+    if (found.kind == Spool::Found::Kind::kUnreadable) {
+      return Log(LogLevel::kError, "spool file '" + found.file_name + "': " + found.reason +
+                                       ", leaving it there until telemd starts again");
+    }
     ++counters_.found;
     if (found.kind != Spool::Found::Kind::kRejected) return;
     ++counters_.rejected;
     Log(LogLevel::kWarning, "spool file '" + found.file_name + "': " + found.reason +
                                 ", moving it to the rejected ones");
   });
-  if (!more) Log(LogLevel::kError, more.error().message);
-  if (more && *more) scan_due_.SetAfter(std::chrono::nanoseconds(0));
+  if (!more) {
+    Log(LogLevel::kError, more.error().message + "; looking again soon");
+    scan_due_.SetAfter(kScanPause);
+  } else if (*more) {
+    scan_due_.SetAfter(std::chrono::nanoseconds(0));
+  }
 }
 
 void Daemon::OnSynced() { admission_->OnSynced(syncer_->TakeResult(), *intake_); }

@@ -85,6 +85,7 @@ class Daemon {
   Timer machine_id_due_;
   Timer scan_due_;
   Timer trim_due_;
+  Timer journal_due_;
   bool is_journal_troubled_ = false;
 };
 

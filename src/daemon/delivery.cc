@@ -13,6 +13,9 @@ namespace {
 // So many different records that fail one after the other mean that it is the server's fault.
 constexpr unsigned kFailuresOfServer = 3;
 
+// How long a disk that did not let a file go is left alone.
+constexpr std::chrono::seconds kLeftoverPause{10};
+
 // Records that fail alone are set apart; more than that is no exception any more.
 constexpr size_t kMaxAlone = 64;
 
@@ -235,10 +238,6 @@ void Delivery::AddLine(const UnderWay& record, RecordState state, std::string_vi
 
 void Delivery::RemoveFinished() {
   for (const Finished& finished : finished_) {
-    const bool is_rejected = finished.state == RecordState::kRejected;
-    const Status removed =
-        is_rejected ? spool_.Reject(finished.record) : spool_.Remove(finished.record);
-    if (!removed) Log(LogLevel::kError, removed.error().message);
     switch (finished.state) {
       case RecordState::kDelivered:
         ++counters_.delivered;
@@ -253,8 +252,28 @@ void Delivery::RemoveFinished() {
         ++counters_.evicted;
         break;
     }
+    if (!GiveUpFile(finished)) leftover_.push_back(finished);
   }
   finished_.clear();
+  const MonotonicTime now = loop_.clock().Monotonic();
+  if (!leftover_.empty() && leftover_due_ <= now) {
+    std::erase_if(leftover_, [this](const Finished& finished) { return GiveUpFile(finished); });
+    leftover_due_ = MonotonicTime::max();
+  }
+  if (!leftover_.empty() && leftover_due_ == MonotonicTime::max()) {
+    leftover_due_ = now + kLeftoverPause;
+    timer_.SetAt(std::min(timer_.when(), leftover_due_));
+  }
+}
+
+// Returns false when the file is still there.
+bool Delivery::GiveUpFile(const Finished& finished) {
+  const Status gone = finished.state == RecordState::kRejected ? spool_.Reject(finished.record)
+                                                               : spool_.Remove(finished.record);
+  if (!gone && leftover_.empty()) {
+    Log(LogLevel::kError, gone.error().message + "; trying again, and until then it takes room");
+  }
+  return gone.has_value();
 }
 
 void Delivery::OnVerdict(const Verdict& verdict) {
@@ -366,6 +385,7 @@ void Delivery::NoteError(std::string text) {
 void Delivery::TryNow() {
   not_before_ = {};
   limited_until_ = {};
+  if (!leftover_.empty()) leftover_due_ = {};
   for (Alone& alone : alone_) alone.not_before = {};
 }
 
@@ -393,7 +413,7 @@ void Delivery::SetTimer() {
   const MonotonicTime now = loop_.clock().Monotonic();
   timer_.Clear();
   if (wants_another_pass_) return timer_.SetAt(now);
-  auto wake = MonotonicTime::max();
+  auto wake = leftover_due_;
   // While records are under way their verdicts drive what follows.
   const auto attempt = next_attempt();
   if (attempt && (*attempt > now || under_way_.empty())) wake = *attempt;

@@ -50,7 +50,8 @@ class Delivery {
   // Hands over what may go now, and sets the timer for the rest.
   void Pump();
 
-  // Gives up the files of records that have their last state, once the journal says so.
+  // Gives up the files of records that have their last state, once the journal says so. Files that
+  // the disk does not let go are tried again.
   void RemoveFinished();
 
   // What an administrator means by SIGHUP: try now, whatever was wrong before.
@@ -100,6 +101,7 @@ class Delivery {
   enum class Step { kDone, kStop };
 
   bool IsOn() const;
+  bool GiveUpFile(const Finished& finished);
   bool MayHandOver();
   Step HandOverNext();
   bool HasRoomInLimit(uint64_t bytes);
@@ -138,6 +140,8 @@ class Delivery {
   std::vector<UnderWay> under_way_;
   std::vector<Alone> alone_;
   std::vector<Finished> finished_;
+  std::vector<Finished> leftover_;  // counted, and their files are still there
+  MonotonicTime leftover_due_ = MonotonicTime::max();
   unsigned failures_ = 0;          // of the server or the way to it, in a row
   unsigned first_failures_ = 0;    // of records that had not failed before, in a row
   unsigned workers_lost_ = 0;      // processes that ended with records under way, in a row

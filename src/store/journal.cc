@@ -17,6 +17,7 @@ namespace telem {
 namespace {
 
 constexpr size_t kChunk = 64 * 1024;
+constexpr size_t kMaxPending = 256 * 1024;
 
 // Reads a file line by line with little memory. (A mapping would be simpler, and kill the daemon
 // when somebody truncates the file under it.)
@@ -125,11 +126,24 @@ Status Journal::Flush() {
   if (is_torn_) pending_.insert(0, 1, '\n');
   const ssize_t n = ::write(file_.get(), pending_.data(), pending_.size());
   const int err = errno;
-  const bool whole = n == static_cast<ssize_t>(pending_.size());
-  if (n > 0) is_torn_ = pending_[static_cast<size_t>(n) - 1] != '\n';
-  pending_.clear();
-  if (pending_.capacity() > kChunk) pending_.shrink_to_fit();
-  if (whole) return {};
+  const size_t written = n > 0 ? static_cast<size_t>(n) : 0;
+  if (written == pending_.size()) {
+    is_torn_ = false;
+    pending_.clear();
+    if (pending_.capacity() > kChunk) pending_.shrink_to_fit();
+    return {};
+  }
+  // Whole lines are there; a torn one is ended and written again.
+  if (written > 0) {
+    const size_t whole = std::string_view(pending_).substr(0, written).rfind('\n') + 1;
+    is_torn_ = written != whole;
+    pending_.erase(0, whole);
+  } else if (is_torn_) {
+    pending_.erase(0, 1);  // the newline from above
+  }
+  if (pending_.size() > kMaxPending) {
+    pending_.erase(0, pending_.find('\n', pending_.size() - kMaxPending) + 1);
+  }
   return SystemError("write '" + path_ + "'", n < 0 ? err : ENOSPC);
 }
 

@@ -2,8 +2,8 @@
 // understand (journal_line.h).
 //
 // Usage: Add() the lines of one round, Flush() them with one write before anything is answered for,
-// Trim() when nothing is pressing. One thread, one writer. A failed Flush loses its lines and
-// nothing else: the journal tells what happened, the spool keeps what matters.
+// Trim() when nothing is pressing. One thread, one writer. Lines that a Flush could not write go
+// with the next one.
 #pragma once
 
 #include <string>
@@ -24,7 +24,9 @@ class Journal {
 
   bool HasPending() const { return !pending_.empty(); }
 
-  // One write for all lines added since the last.
+  // One write for all lines that are pending. After a failure those that are not in the file stay
+  // pending, up to 256 KiB of them: beyond that the oldest are lost, since the journal tells what
+  // happened, and the spool keeps what matters.
   Status Flush();
 
   // Whether so many records came since the last Trim() that it should not wait for a quiet time.

@@ -120,11 +120,14 @@ TEST_F(JournalTest, KeepsNothingWhenNothingIsToBeKept) {
   EXPECT_FALSE(journal.HasPending());
 }
 
-// Half a line stays when the disk is full; what comes later must not be glued to it.
-TEST_F(JournalTest, StartsANewLineAfterAWriteThatFailedMidway) {
+// Half a line stays when the disk is full; what comes later must not be glued to it, and the line
+// is written again. (Without that a record whose last line was lost kept its former state for
+// ever.)
+TEST_F(JournalTest, WritesALineAgainAfterAWriteThatFailedMidway) {
   Journal journal = Open();
   Add(journal, NewId(), RecordState::kSpooled);
   ASSERT_TRUE(journal.Flush());
+  const std::string torn_id = NewId();
   const size_t size = folder_.Read("journal").size();
 
   const auto former = ::signal(SIGXFSZ, SIG_IGN);
@@ -132,7 +135,7 @@ TEST_F(JournalTest, StartsANewLineAfterAWriteThatFailedMidway) {
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &limit), 0);
   const rlimit tight{size + 10, limit.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
-  Add(journal, NewId(), RecordState::kSpooled);
+  Add(journal, torn_id, RecordState::kSpooled);
   const Status failed = journal.Flush();
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
   ::signal(SIGXFSZ, former);
@@ -140,8 +143,10 @@ TEST_F(JournalTest, StartsANewLineAfterAWriteThatFailedMidway) {
   EXPECT_FALSE(failed);
   Add(journal, NewId(), RecordState::kSpooled);
   ASSERT_TRUE(journal.Flush());
-  ASSERT_EQ(Lines().size(), 3u);
-  EXPECT_TRUE(ParseJournalLine(Lines()[2]));
+  ASSERT_EQ(Lines().size(), 4u);
+  EXPECT_EQ(Lines()[1].size(), 10u);
+  EXPECT_EQ(ParseJournalLine(Lines()[2])->record_id, torn_id);
+  EXPECT_TRUE(ParseJournalLine(Lines()[3]));
 }
 
 }  // namespace

@@ -203,7 +203,12 @@ Result<bool> Spool::ScanSome(size_t count, const std::function<void(const Found&
     errno = 0;
     const dirent* entry = ::readdir(scan_.get());
     if (entry == nullptr) {
-      const int err = errno;
+      if (errno != 0) {
+        const int err = errno;
+        for (const WaitingRecord& found : found_) own_.insert(found.id());
+        ::rewinddir(scan_.get());
+        return SystemError("list the spool", err);
+      }
       scan_.reset();
       own_.clear();
       // Found records are older than those that came since; ids sort by time.
@@ -211,12 +216,11 @@ Result<bool> Spool::ScanSome(size_t count, const std::function<void(const Found&
                 [](const WaitingRecord& a, const WaitingRecord& b) { return a.id() < b.id(); });
       waiting_.insert(waiting_.begin(), found_.begin(), found_.end());
       std::vector<WaitingRecord>().swap(found_);
-      if (err != 0) return SystemError("list the spool", err);
       return false;
     }
     if (entry->d_name[0] == '.') continue;
     if (const auto found = Look(entry->d_name)) {
-      if (found->kind != Found::Kind::kRejected) {
+      if (found->kind == Found::Kind::kRecord || found->kind == Found::Kind::kTakenOverFrom1x) {
         found_.push_back(found->record);
         blocks_ += found->record.blocks;
       }
@@ -252,6 +256,10 @@ std::optional<Spool::Found> Spool::Look(const std::string& file_name) {
   const int64_t mtime_ms =
       static_cast<int64_t>(st.st_mtim.tv_sec) * 1000 + st.st_mtim.tv_nsec / 1'000'000;
   auto record = TakeOverForeign(file_name, st.st_uid, mtime_ms);
+  if (!record && record.error().code != ErrorCode::kInvalid &&
+      record.error().code != ErrorCode::kTooLarge) {
+    return Found{Found::Kind::kUnreadable, file_name, {}, record.error().message};
+  }
   if (!record) return reject(record.error().message);
   return Found{Found::Kind::kTakenOverFrom1x, file_name, *record, ""};
 }

@@ -72,16 +72,18 @@ class Spool {
 
   // What ScanSome found in one file.
   struct Found {
-    enum class Kind { kRecord, kTakenOverFrom1x, kRejected };
+    // kUnreadable: the disk did not say what it is; the file stays for the next start.
+    enum class Kind { kRecord, kTakenOverFrom1x, kRejected, kUnreadable };
     Kind kind;
     std::string file_name;
-    WaitingRecord record;  // unless rejected
-    std::string reason;    // why it was rejected
+    WaitingRecord record;  // of the first two kinds
+    std::string reason;    // of the others
   };
 
   // Looks at up to `count` more files that were there before this daemon, and tells about each. The
   // records among them join the waiting ones, oldest first and before all newer, when the last was
-  // looked at. Returns false when there is nothing more to look at.
+  // looked at. Returns false when there is nothing more to look at. After an error the next call
+  // begins anew and tells about each file once all the same.
   Result<bool> ScanSome(size_t count, const std::function<void(const Found&)>& tell);
   bool is_scanning() const { return scan_ != nullptr; }
 

@@ -49,8 +49,8 @@ Status SpoolSyncer::Start() {
 }
 
 Status SpoolSyncer::TakeResult() {
-  uint64_t count;
-  (void)!::read(done_.get(), &count, sizeof count);
+  eventfd_t count;
+  (void)::eventfd_read(done_.get(), &count);
   busy_ = false;
   const std::lock_guard lock(mutex_);
   if (error_ != 0) return SystemError("sync the spool", error_);
@@ -67,8 +67,7 @@ void SpoolSyncer::Run() {
     const int err = ::syncfs(folder_) == 0 ? 0 : errno;
     lock.lock();
     error_ = err;
-    const uint64_t one = 1;
-    (void)!::write(done_.get(), &one, sizeof one);
+    (void)::eventfd_write(done_.get(), 1);  // fails only when nobody has read 2^64 of them
   }
 }
 

@@ -4,4 +4,11 @@ import os
 
 import pytest
 
+from . import faults, paths
+
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+
+needs_fault_injector = pytest.mark.skipif(
+    paths.is_sanitized() or not faults.INJECTOR.exists(),
+    reason="a sanitizer wants to stand between telemd and libc itself"
+    if paths.is_sanitized() else f"no {faults.INJECTOR.name} in this build")
