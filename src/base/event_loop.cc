@@ -32,17 +32,36 @@ Status EventLoop::Rewatch(int fd, uint32_t events, Handler* handler) {
   return {};
 }
 
+Status EventLoop::WatchFirst(int fd, Handler* handler) {
+  TELEM_CHECK(Watch(fd, EPOLLIN, handler));
+  first_ = handler;
+  return {};
+}
+
 void EventLoop::Forget(int fd, Handler* handler) {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   ForgetClosed(handler);
 }
 
 void EventLoop::ForgetClosed(Handler* handler) {
+  if (first_ == handler) first_ = nullptr;
   for (int i = 0; i < ready_count_; ++i) {
     if (ready_[static_cast<size_t>(i)].data.ptr == handler) {
       ready_[static_cast<size_t>(i)].data.ptr = nullptr;
     }
   }
+}
+
+void EventLoop::CallFirst() {
+  if (first_ == nullptr) return;
+  bool is_due = ready_count_ == static_cast<int>(ready_.size());
+  for (int i = 0; i < ready_count_; ++i) {
+    epoll_event& event = ready_[static_cast<size_t>(i)];
+    if (event.data.ptr != first_) continue;
+    event.data.ptr = nullptr;
+    is_due = true;
+  }
+  if (is_due) first_->OnEvents(EPOLLIN);
 }
 
 int EventLoop::SleepMilliseconds() const {
@@ -61,6 +80,7 @@ Status EventLoop::Round(int sleep_ms) {
       ::epoll_wait(epoll_.get(), ready_.data(), static_cast<int>(ready_.size()), sleep_ms);
   if (n < 0 && errno != EINTR) return SystemError("epoll_wait", errno);
   ready_count_ = std::max(n, 0);
+  CallFirst();
   for (int i = 0; i < ready_count_; ++i) {
     const epoll_event event = ready_[static_cast<size_t>(i)];
     if (event.data.ptr != nullptr) static_cast<Handler*>(event.data.ptr)->OnEvents(event.events);

@@ -39,6 +39,11 @@ class EventLoop {
   Status Watch(int fd, uint32_t events, Handler* handler);
   Status Rewatch(int fd, uint32_t events, Handler* handler);
 
+  // As Watch() for reading, for the one handler whose events come before all others of a round.
+  // While so much happens that a round does not bring everything, it is called in each one, and may
+  // find nothing to read.
+  Status WatchFirst(int fd, Handler* handler);
+
   // Before `fd` is closed. Events of it that were already fetched are not delivered any more.
   void Forget(int fd, Handler* handler);
   // The same, one system call cheaper, for a descriptor that is closed at once. Closing takes it
@@ -62,12 +67,14 @@ class EventLoop {
 
   int SleepMilliseconds() const;
   Status Round(int sleep_ms);
+  void CallFirst();
   void FireTimers();
 
   const Clock& clock_;
   UniqueFd epoll_;
   std::array<epoll_event, 64> ready_{};
   int ready_count_ = 0;
+  Handler* first_ = nullptr;
   std::vector<class Timer*> timers_;
   std::function<void()> after_round_;
   bool stopped_ = false;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <memory>
+#include <vector>
 
 namespace telem {
 namespace {
@@ -58,6 +59,33 @@ TEST_F(EventLoopTest, DeliversNothingToAHandlerForgottenInTheSameRound) {
   ASSERT_EQ(::send(second.far.get(), "x", 1, 0), 1);
   ASSERT_TRUE(loop_.RunOnce(seconds(5)));
   EXPECT_NE(a.seen == 0, b.seen == 0);
+}
+
+TEST_F(EventLoopTest, CallsTheFirstHandlerBeforeOthersThatWereReadyEarlier) {
+  Pipe early, late;
+  Recorder other, first;
+  other.then = [&] { EXPECT_TRUE(first.seen & EPOLLIN); };
+  ASSERT_TRUE(loop_.Watch(early.near.get(), EPOLLIN, &other));
+  ASSERT_TRUE(loop_.WatchFirst(late.near.get(), &first));
+  ASSERT_EQ(::send(early.far.get(), "x", 1, 0), 1);
+  ASSERT_EQ(::send(late.far.get(), "x", 1, 0), 1);
+  ASSERT_TRUE(loop_.RunOnce(seconds(5)));
+  EXPECT_TRUE(other.seen & EPOLLIN);
+}
+
+// What is ready behind the sixty-four that a round takes could be what should have come first.
+TEST_F(EventLoopTest, CallsTheFirstHandlerInEveryRoundThatIsFull) {
+  Pipe quiet;
+  std::vector<Pipe> pipes(64);
+  std::vector<Recorder> others(64);
+  Recorder first;
+  ASSERT_TRUE(loop_.WatchFirst(quiet.near.get(), &first));
+  for (size_t i = 0; i < pipes.size(); ++i) {
+    ASSERT_TRUE(loop_.Watch(pipes[i].near.get(), EPOLLIN, &others[i]));
+    ASSERT_EQ(::send(pipes[i].far.get(), "x", 1, 0), 1);
+  }
+  ASSERT_TRUE(loop_.RunOnce(seconds(5)));
+  EXPECT_TRUE(first.seen & EPOLLIN);
 }
 
 TEST_F(EventLoopTest, CallsATimerOnceWhenItsTimeHasCome) {

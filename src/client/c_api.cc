@@ -14,6 +14,7 @@
 #include "client/record_builder.h"
 #include "client/record_text.h"
 #include "client/sender.h"
+#include "config/consent.h"
 #include "record/classification.h"
 #include "record/frame_codec.h"
 #include "record/headers.h"

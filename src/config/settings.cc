@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <variant>
 
@@ -251,35 +252,44 @@ class Loader {
 };
 
 // telemetrics.conf.d/*.conf beside the main file, in name order. (By readdir: std::filesystem would
-// be a tenth of telemd.)
-std::vector<std::string> FindDropIns(const std::string& file) {
+// be a tenth of telemd.) A folder that is there and cannot be read is an error: without its files
+// the settings would be others than those that were written.
+Result<std::vector<std::string>> FindDropIns(const std::string& file) {
   const std::string folder = file + ".d";
   std::vector<std::string> found;
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder.c_str()), ::closedir);
-  if (dir == nullptr) return found;
+  if (dir == nullptr) {
+    if (errno == ENOENT || errno == ENOTDIR) return found;
+    return SystemError("open '" + folder + "'", errno);
+  }
+  errno = 0;
   while (const dirent* entry = ::readdir(dir.get())) {
     const std::string_view name = entry->d_name;
     if (name.ends_with(".conf") && !name.starts_with('.')) {
       found.push_back(folder + "/" + entry->d_name);
     }
   }
+  if (errno != 0) return SystemError("read '" + folder + "'", errno);
   std::sort(found.begin(), found.end());
   return found;
 }
 
-// As the effective user: access() would make itself other credentials first, which costs more than
-// all the rest, and this is asked for every record.
-bool Exists(const char* path) { return ::faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0; }
+// A file that may be there and cannot be seen is one that cannot be read, and said to be so.
+bool MayExist(const char* path) {
+  return ::access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
 
 }  // namespace
 
 Result<LoadedSettings> LoadSettings(const std::string& file) {
   std::string main_file = file;
-  if (main_file.empty())
-    main_file = Exists(kAdminConfigFile) ? kAdminConfigFile : kDefaultConfigFile;
+  if (main_file.empty()) {
+    main_file = MayExist(kAdminConfigFile) ? kAdminConfigFile : kDefaultConfigFile;
+  }
   Loader loader;
-  if (!file.empty() || Exists(main_file.c_str())) TELEM_CHECK(loader.AddFile(main_file));
-  for (const std::string& drop_in : FindDropIns(main_file)) TELEM_CHECK(loader.AddFile(drop_in));
+  if (!file.empty() || MayExist(main_file.c_str())) TELEM_CHECK(loader.AddFile(main_file));
+  TELEM_TRY(const std::vector<std::string> drop_ins, FindDropIns(main_file));
+  for (const std::string& drop_in : drop_ins) TELEM_CHECK(loader.AddFile(drop_in));
   return std::move(loader).Finish();
 }
 
@@ -292,12 +302,6 @@ Result<LoadedSettings> LoadSettingsStrictly(const std::string& file) {
     all += error;
   }
   return Fail(ErrorCode::kInvalid, std::move(all));
-}
-
-bool IsCollectionAllowed(const Settings& settings) {
-  if (Exists((settings.config_dir + "/opt-out").c_str())) return false;
-  return settings.consent == ConsentMode::kOptOut ||
-         Exists((settings.config_dir + "/opt-in").c_str());
 }
 
 }  // namespace telem

@@ -84,7 +84,4 @@ Result<LoadedSettings> LoadSettings(const std::string& file);
 // As LoadSettings, and fails with all of `errors` (one a line) when there is one.
 Result<LoadedSettings> LoadSettingsStrictly(const std::string& file);
 
-// `consent` mode's answer: whether collection is allowed now, by the marker files in config_dir.
-bool IsCollectionAllowed(const Settings& settings);
-
 }  // namespace telem

@@ -113,22 +113,15 @@ TEST_F(SettingsTest, ReadsDropInsInNameOrderAndTellsWhereAValueComesFrom) {
   }
 }
 
-TEST_F(SettingsTest, FailsWhenANamedFileIsMissing) {
-  EXPECT_FALSE(LoadSettings(folder_ + "/none.conf"));
+// Without its drop-ins a configuration would be another one.
+TEST_F(SettingsTest, FailsWhenDropInsCannotBeLookedFor) {
+  Write(file_, "[settings]\n");
+  std::filesystem::create_symlink("telemetrics.conf.d", file_ + ".d");
+  EXPECT_FALSE(LoadSettings(file_));
 }
 
-TEST_F(SettingsTest, AsksTheMarkerFilesForConsent) {
-  Settings settings;
-  settings.config_dir = folder_;
-  EXPECT_TRUE(IsCollectionAllowed(settings));
-  settings.consent = ConsentMode::kOptIn;
-  EXPECT_FALSE(IsCollectionAllowed(settings));
-  Write(folder_ + "/opt-in", "");
-  EXPECT_TRUE(IsCollectionAllowed(settings));
-  Write(folder_ + "/opt-out", "");
-  EXPECT_FALSE(IsCollectionAllowed(settings));
-  settings.consent = ConsentMode::kOptOut;
-  EXPECT_FALSE(IsCollectionAllowed(settings));
+TEST_F(SettingsTest, FailsWhenANamedFileIsMissing) {
+  EXPECT_FALSE(LoadSettings(folder_ + "/none.conf"));
 }
 
 TEST(ConfigFileTest, ReportsEveryBadLineAndReadsOn) {

@@ -1,30 +1,52 @@
-// Consent: whether collection is allowed, asked of the marker files at most once a round.
+// Consent: whether collection is allowed, known at every moment without asking.
 //
-// A round of the event loop takes a few milliseconds; asking for each record again would be a
-// system call each and tell nothing new.
+// The marker files are looked at once, and again when the kernel tells that something happened in
+// their folder (inotify), so that a record costs no system call and opting out is seen at once,
+// also in the middle of a transfer. The folder may be missing, come later, or be replaced by
+// another one. Where the kernel gives no such watch, the files are asked once a round.
 #pragma once
 
 #include <optional>
 
-#include "config/settings.h"
+#include "base/event_loop.h"
+#include "config/consent.h"
 
 namespace telem {
 
-class Consent {
+class Consent final : private EventLoop::Handler {
  public:
-  explicit Consent(const Settings& settings) : settings_(settings) {}
+  Consent(EventLoop& loop, const Settings& settings);
+  ~Consent();
 
-  bool IsGiven() {
-    if (!answer_) answer_ = IsCollectionAllowed(settings_);
-    return *answer_;
+  bool IsGiven() { return Answer() == ConsentAnswer::kGiven; }
+  // Surely not given: markers that cannot be looked at say nothing.
+  bool IsWithheld() { return Answer() == ConsentAnswer::kWithheld; }
+
+  // Looks at the files now; the settings may have changed.
+  void Look();
+
+  // Without a watch, the next question is one to the files.
+  void StartRound() {
+    if (!watch_.valid()) answer_.reset();
   }
 
-  // The next IsGiven() looks again.
-  void StartRound() { answer_.reset(); }
-
  private:
+  // Markers that cannot be looked at may be seen again without any event of their folder.
+  static constexpr std::chrono::seconds kLookAgain{10};
+
+  ConsentAnswer Answer() {
+    if (!answer_) Look();
+    return *answer_;
+  }
+  void OnEvents(uint32_t events) override;
+  void Watch();
+  void Unwatch();
+
+  EventLoop& loop_;
   const Settings& settings_;
-  std::optional<bool> answer_;
+  UniqueFd watch_;
+  std::optional<ConsentAnswer> answer_;
+  Timer look_again_;
 };
 
 }  // namespace telem

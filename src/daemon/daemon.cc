@@ -23,6 +23,9 @@ constexpr std::chrono::hours kMachineIdCheck{1};
 constexpr size_t kScanStep = 200;
 constexpr std::chrono::seconds kScanPause{10};  // after a disk did not list them
 
+// So many records are given up before senders get their turn again.
+constexpr size_t kEvictStep = 200;
+
 // Long enough to have many lines in one go, short enough that people see what is kept.
 constexpr std::chrono::seconds kTrimDelay{1};
 
@@ -81,14 +84,15 @@ Daemon::Daemon(const Clock& clock, Settings settings, std::string config_file,
       deliver_program_(std::move(deliver_program)),
       boot_id_(ReadBootId()),
       started_(clock.Now()),
-      consent_(settings_),
+      consent_(loop_, settings_),
       machine_id_(settings_.state_dir, settings_.config_dir),
       signals_(*this),
       syncs_(*this),
       machine_id_due_(loop_, [this] { RenewMachineId(); }),
       scan_due_(loop_, [this] { ScanSpool(); }),
       trim_due_(loop_, [this] { TrimJournal(); }),
-      journal_due_(loop_, [] {}) {}  // the round that it wakes ends with a flush
+      journal_due_(loop_, [] {}),  // the round that it wakes ends with a flush
+      evict_due_(loop_, [] {}) {}  // the round that it wakes goes on with it
 
 Daemon::~Daemon() {
   // Only what this process has bound.
@@ -108,6 +112,8 @@ Status Daemon::Open() {
   signals_.fd.Reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.fd.valid()) return SystemError("signalfd", errno);
   TELEM_CHECK(loop_.Watch(signals_.fd.get(), EPOLLIN, &signals_));
+  had_consent_ = consent_.IsGiven();
+  consent_seen_ = started_;
   loop_.SetAfterRound([this] { EndRound(); });
   machine_id_due_.SetAfter(kMachineIdCheck);
   scan_due_.SetAfter(std::chrono::nanoseconds(0));
@@ -170,13 +176,75 @@ Status Daemon::Run() {
 // The order is the promise: files, then journal, then status bytes; and for what is finished: the
 // journal first, then the file goes.
 void Daemon::EndRound() {
+  FollowConsent();
   FlushJournal();
   admission_->EndRound(*intake_);
-  delivery_->Pump();
+  if (!EvictForConsent()) delivery_->Pump();
   FlushJournal();  // what Pump() found to be at its end: expired, damaged, gone
   delivery_->RemoveFinished();
   if (journal_->IsOvergrown()) TrimJournal();
   consent_.StartRound();
+}
+
+// Without consent nothing leaves from this moment on, and what waits to leave goes; so that nothing
+// made before the user opts in is ever sent after it.
+void Daemon::FollowConsent() {
+  const bool has_consent = consent_.IsGiven();
+  if (has_consent && !had_consent_) {
+    Log(LogLevel::kNotice, "consent is given: collecting");
+    consent_seen_ = loop_.clock().Now();
+    delivery_->TryNow();
+  } else if (!has_consent && had_consent_) {
+    Log(LogLevel::kNotice, "consent is gone: collecting nothing any more");
+    delivery_->Cut();
+  }
+  had_consent_ = has_consent;
+  if (consent_.IsWithheld()) {
+    if (is_consent_noted_ != false) ForgetConsentSince();
+    evict_before_ = WallTime::max();
+  } else if (has_consent && is_consent_noted_ != true && !spool_->is_scanning()) {
+    NoteConsentSince();
+  }
+}
+
+void Daemon::NoteConsentSince() {
+  is_consent_noted_ = true;
+  auto since = ReadConsentSince(settings_);
+  if (!since) {
+    since = std::chrono::floor<std::chrono::seconds>(consent_seen_);
+    const WaitingRecord* const oldest = spool_->Oldest();
+    if (settings_.consent == ConsentMode::kOptIn) {
+      since = std::min(*since, FindOptInTime(settings_).value_or(*since));
+    } else if (oldest != nullptr) {
+      // Collected with consent already before that was written down: by telemetrics-client.
+      since = std::min(*since, std::chrono::floor<std::chrono::seconds>(oldest->id().Time()));
+    }
+    if (const Status written = WriteConsentSince(settings_, *since); !written) {
+      Log(LogLevel::kError, written.error().message);
+    }
+  }
+  // A time to come means that the clock was set back, and says nothing about records.
+  evict_before_ = *since <= loop_.clock().Now() ? WallTime(*since) : WallTime();
+}
+
+void Daemon::ForgetConsentSince() {
+  is_consent_noted_ = false;
+  if (const Status removed = RemoveConsentSince(settings_); !removed) {
+    Log(LogLevel::kError, removed.error().message);
+  }
+}
+
+// Some in each round, so that senders get their turn. Returns whether there are more.
+bool Daemon::EvictForConsent() {
+  if (evict_before_ == WallTime()) return false;
+  const bool is_withheld = consent_.IsWithheld();
+  const char* const why = is_withheld ? "opted out" : "made before consent was given";
+  if (delivery_->Evict(evict_before_, kEvictStep, why)) {
+    evict_due_.SetAfter(std::chrono::nanoseconds(0));
+    return true;
+  }
+  if (!is_withheld) evict_before_ = {};
+  return false;
 }
 
 void Daemon::FlushJournal() {
@@ -268,12 +336,12 @@ void Daemon::Reload() {
   for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
     Log(LogLevel::kWarning, problem);
   }
-  consent_.StartRound();
+  consent_.Look();
   delivery_->Restart();
   Log(LogLevel::kNotice, "read the configuration again");
 }
 
-std::string Daemon::MakeStatus() const {
+std::string Daemon::MakeStatus() {
   FlatJsonWriter json;
   const auto add_count = [&](const char* name, uint64_t value) {
     json.Add(name, static_cast<int64_t>(value));
@@ -288,7 +356,7 @@ std::string Daemon::MakeStatus() const {
   const Clock& clock = loop_.clock();
   json.Add("version", TELEM_VERSION).Add("pid", static_cast<int64_t>(::getpid()));
   add_time("started", started_);
-  json.Add("collecting", IsCollectionAllowed(settings_))
+  json.Add("collecting", consent_.IsGiven())
       .Add("consent", settings_.consent == ConsentMode::kOptIn ? "opt-in" : "opt-out")
       .Add("delivery_enabled", settings_.record_server_delivery_enabled)
       .Add("server", settings_.server)

@@ -55,12 +55,16 @@ class Daemon {
   void OnSignal();
   void OnSynced();
   void Reload();
+  void FollowConsent();
+  void NoteConsentSince();
+  void ForgetConsentSince();
+  bool EvictForConsent();
   void RenewMachineId();
   void ScanSpool();
   void FlushJournal();
   void TrimJournal();
   void EndRound();
-  std::string MakeStatus() const;
+  std::string MakeStatus();
 
   EventLoop loop_;
   Settings settings_;
@@ -70,6 +74,10 @@ class Daemon {
   WallTime started_{};
   Counters counters_;
   Consent consent_;
+  bool had_consent_ = false;
+  WallTime consent_seen_{};               // since when it is given
+  std::optional<bool> is_consent_noted_;  // whether state_dir/consent_since is there, once known
+  WallTime evict_before_{};               // records that were made earlier have no consent
   MachineId machine_id_;
   std::optional<Spool> spool_;
   std::optional<SpoolSyncer> syncer_;
@@ -86,6 +94,7 @@ class Daemon {
   Timer scan_due_;
   Timer trim_due_;
   Timer journal_due_;
+  Timer evict_due_;
   bool is_journal_troubled_ = false;
 };
 

@@ -390,13 +390,28 @@ void Delivery::TryNow() {
 }
 
 void Delivery::Restart() {
-  if (TargetOf(settings_) != target_ || !consent_.IsGiven()) {
-    worker_.Kill();
-    LetUnderWayWait();
-  }
+  if (TargetOf(settings_) != target_ || !consent_.IsGiven()) Cut();
   failures_ = 0;
   first_failures_ = 0;
   TryNow();
+}
+
+void Delivery::Cut() {
+  worker_.Kill();
+  LetUnderWayWait();
+}
+
+bool Delivery::Evict(WallTime end, size_t count, std::string_view why) {
+  for (const Alone& alone : alone_) spool_.PutBack(alone.record);
+  alone_.clear();
+  for (size_t i = 0; i < count; ++i) {
+    const WaitingRecord* const oldest = spool_.Oldest();
+    if (oldest == nullptr || oldest->id().Time() >= end) return false;
+    UnderWay evicted;
+    evicted.record = *spool_.TakeOldest();
+    Finish(evicted, RecordState::kEvicted, why);
+  }
+  return true;
 }
 
 std::optional<MonotonicTime> Delivery::next_attempt() const {

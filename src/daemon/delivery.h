@@ -61,6 +61,13 @@ class Delivery {
   // is cut where it should not go there any more.
   void Restart();
 
+  // Nothing more goes out: what is under way is cut and waits again.
+  void Cut();
+
+  // Gives up waiting records from before `end` (WallTime::max(): all), at most `count`, and tells
+  // the journal why. Returns whether there may be more. Records under way are not looked at.
+  bool Evict(WallTime end, size_t count, std::string_view why);
+
   void ReapWorker() { worker_.Reap(); }
 
   // Records that telem-deliver has and that have no verdict yet.

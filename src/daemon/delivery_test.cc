@@ -98,7 +98,7 @@ class DeliveryTest : public testing::Test {
   EventLoop loop_{clock_};
   Settings settings_;
   Counters counters_;
-  Consent consent_{settings_};
+  Consent consent_{loop_, settings_};
   RateLimiter limiter_;
   std::optional<Spool> spool_;
   std::optional<Journal> journal_;
@@ -239,6 +239,31 @@ TEST_F(DeliveryTest, HandsOverNothingWithoutConsent) {
   std::filesystem::remove(folder_ + "/etc/opt-out");
   delivery_->TryNow();
   ASSERT_TRUE(RunUntilDelivered(1));
+}
+
+TEST_F(DeliveryTest, CutLeavesEverythingWaiting) {
+  Script("org mute 0 0\n");
+  for (int i = 0; i < 3; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntil([&] { return delivery_->under_way() == 3; }));
+  delivery_->Cut();
+  EXPECT_EQ(delivery_->under_way(), 0u);
+  EXPECT_EQ(Waiting(), 3u);
+}
+
+TEST_F(DeliveryTest, GivesUpWhatWasMadeBeforeATime) {
+  Script("org later 0 0\n");
+  for (int i = 0; i < 3; ++i) Offer("org.example/old/one");
+  clock_.Advance(seconds(2));
+  const WallTime then = clock_.Now();
+  for (int i = 0; i < 2; ++i) Offer("org.example/new/one");
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(delivery_->Evict(then, 2, "why")) << "there is a third";
+  EXPECT_FALSE(delivery_->Evict(then, 2, "why"));
+  ASSERT_TRUE(RunUntil([&] { return counters_.evicted == 3; }));
+  EXPECT_EQ(Waiting(), 2u);
+  EXPECT_FALSE(delivery_->Evict(WallTime::max(), 10, "why"));
+  ASSERT_TRUE(RunUntil([&] { return counters_.evicted == 5; }));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/spool"));
 }
 
 TEST_F(DeliveryTest, KeepsTheRateLimitForFreshAndForWaitingOnes) {

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "deliver/answer.h"
+#include "deliver/caller_watch.h"
 #include "deliver/http_client.h"
 #include "deliver/record_input.h"
 #include "deliver/v2_protocol.h"
@@ -181,6 +182,7 @@ Status CheckSettings(const DeliverySettings& settings) {
 
 // As telemd runs it: settings, then records.
 Result<bool> RunForDaemon() {
+  TELEM_CHECK(EndWithCaller());
   RecordInput input(STDIN_FILENO);
   while (true) {
     TELEM_TRY(const auto line, input.TakeLine());

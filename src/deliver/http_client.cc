@@ -1,6 +1,8 @@
 #include "deliver/http_client.h"
 
 #include <curl/curl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <list>
@@ -34,6 +36,22 @@ HeaderList MakeHeaderList(const std::vector<std::string>& lines) {
   curl_slist* list = nullptr;
   for (const std::string& line : lines) list = ::curl_slist_append(list, LineForCurl(line).c_str());
   return HeaderList(list);
+}
+
+// A process that ends in the middle of a request takes back what the kernel still holds of it:
+// closing resets the connection. That is how opting out cuts a transfer (caller_watch.h), whatever
+// kills this process.
+int ResetWhenKilled(void* /*unused*/, curl_socket_t fd, curlsocktype /*unused*/) {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  return CURL_SOCKOPT_OK;
+}
+
+// What libcurl closes itself ends in order.
+int CloseInOrder(void* /*unused*/, curl_socket_t fd) {
+  const linger off{};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+  return ::close(fd);
 }
 
 size_t KeepBody(char* bytes, size_t size, size_t count, void* to) {
@@ -102,6 +120,8 @@ std::list<HttpClient::Transfer> HttpClient::Curl::TakeTransfer() {
   ::curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   ::curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   ::curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  ::curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, ResetWhenKilled);
+  ::curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, CloseInOrder);
   ::curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(kConnectTime.count()));
   ::curl_easy_setopt(easy, CURLOPT_TIMEOUT, static_cast<long>(kRequestTime.count()));
   ::curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, KeepBody);

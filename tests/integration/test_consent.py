@@ -1,9 +1,14 @@
 """Opted out: nothing is taken, nothing is kept, not one packet leaves."""
 
+import os
+import shutil
+import time
+
 import pytest
 
-from support.frames import OPTED_OUT, TAKEN_OVER
+from support.frames import OPTED_OUT, TAKEN_OVER, frame, header_text, sample_headers
 from support.http_sink import HANG, Answer
+from support.slow_server import SlowServer
 from support.waiting import stays, wait_until
 
 
@@ -21,25 +26,72 @@ def test_opted_out_nothing_is_kept_and_nothing_leaves(make_machine, sink):
     assert stays(lambda: sink.connections == 0, 0.3)
 
 
-def test_what_waits_does_not_leave_after_opting_out_and_goes_on_after_opting_in(
-    make_machine, away
-):
-    machine = make_machine(server=away.url).start()
+def withdraw(machine, mode):
+    """Takes consent back in the way that the mode has."""
+    if mode == "opt-out":
+        machine.opt_out()
+    else:
+        (machine.config_dir / "opt-in").unlink()
+
+
+def give(machine, mode):
+    if mode == "opt-out":
+        machine.opt_in()
+    else:
+        (machine.config_dir / "opt-in").touch()
+
+
+def since(machine):
+    path = machine.state / "consent_since"
+    return int(path.read_text()) if path.exists() else None
+
+
+@pytest.fixture(params=["opt-out", "opt-in"])
+def mode(request):
+    return request.param
+
+
+@pytest.fixture
+def consenting(make_machine, mode):
+    """Makes a machine whose user consents, in either way."""
+
+    def make(**settings):
+        machine = make_machine(consent=mode, **settings)
+        if mode == "opt-in":
+            give(machine, mode)
+        return machine
+
+    return make
+
+
+# Opting out left queued data behind, and it was sent when the user opted in again.
+def test_opting_out_removes_what_waits_and_it_is_never_sent(consenting, mode, away):
+    machine = consenting(server=away.url).start()
     for _ in range(5):
         assert machine.send() == TAKEN_OVER
     wait_until(lambda: machine.status()["last_error"])
-    machine.opt_out()
-    away.start()
-    machine.reload()
-    machine.wait_for(collecting=False)
+    withdraw(machine, mode)
+    machine.wait_for(collecting=False, waiting=0, under_way=0, evicted=5)
+    assert machine.spool_files() == []
     assert machine.send() == OPTED_OUT
-    assert stays(lambda: away.connections == 0, 1.5)
-    machine.opt_in()
-    machine.reload()
+    assert {line.detail for line in machine.journal() if line.state == "evicted"} == {"opted out"}
+    away.start()
+    give(machine, mode)
     machine.wait_for(collecting=True)
-    away.wait_for(5)
-    machine.wait_for(waiting=0, delivered=5)
-    assert machine.send() == TAKEN_OVER
+    assert machine.send(b"afterwards") == TAKEN_OVER
+    machine.wait_for(delivered=1)
+    assert away.bodies() == [b"afterwards"]
+
+
+def test_opting_out_removes_any_number_at_once(make_machine, away):
+    machine = make_machine(server=away.url, spool_max_size=-1).start()
+    with machine.connect() as connection:
+        for _ in range(30):
+            connection.send(b"".join(frame(sample_headers(), b"hello\n") for _ in range(100)))
+            assert connection.read_statuses(100) == [TAKEN_OVER] * 100
+    machine.opt_out()
+    machine.wait_for(waiting=0, evicted=3000)
+    assert machine.spool_files() == []
 
 
 def test_the_marker_is_seen_without_a_signal(make_machine, away):
@@ -53,14 +105,13 @@ def test_the_marker_is_seen_without_a_signal(make_machine, away):
     assert machine.send() == TAKEN_OVER
 
 
-def test_opting_out_cuts_what_is_under_way(make_machine, sink):
+def test_opting_out_cuts_what_is_under_way(consenting, mode, sink):
     sink.answer = HANG
-    machine = make_machine(server=sink.url).start()
+    machine = consenting(server=sink.url).start()
     for _ in range(3):
         assert machine.send() == TAKEN_OVER
     wait_until(lambda: sink.hanging > 0)
-    machine.opt_out()
-    machine.reload()
+    withdraw(machine, mode)
     wait_until(lambda: sink.hanging == 0, 5, what="connections cut")
     assert sink.cut > 0
     sink.answer = Answer()
@@ -69,19 +120,188 @@ def test_opting_out_cuts_what_is_under_way(make_machine, sink):
     assert stays(lambda: len(sink.requests) == seen, 1.2)
 
 
-def test_opted_out_at_start_what_was_found_stays_home(make_machine, away):
-    machine = make_machine(server=away.url).start()
+# Not even what the kernel already had of it.
+def test_the_rest_of_a_record_does_not_arrive(consenting, mode):
+    server = SlowServer()
+    try:
+        machine = consenting(server=server.url).start()
+        payload = b"x" * 262_144
+        assert machine.send(payload) == TAKEN_OVER
+        server.wait_for_front()
+        withdraw(machine, mode)
+        machine.wait_for(collecting=False, under_way=0, evicted=1)
+        wait_until(lambda: not machine.deliverers(), what="telem-deliver gone")
+        server.read_on()
+        assert server.was_reset
+        assert len(server.front) + len(server.rest) < len(payload) / 2
+    finally:
+        server.close()
+
+
+def test_opted_out_at_start_what_was_found_is_removed(consenting, mode, away):
+    machine = consenting(server=away.url).start()
     for _ in range(3):
         assert machine.send() == TAKEN_OVER
     assert machine.stop() == 0
-    machine.opt_out()
+    withdraw(machine, mode)
     away.start()
     machine.start()
-    machine.wait_for(found=3)
+    machine.wait_for(found=3, evicted=3, waiting=0)
+    assert machine.spool_files() == []
     assert stays(lambda: away.connections == 0, 0.5)
 
 
-@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
+# The start of consent.
+
+
+def test_consent_has_a_start(consenting, mode, sink):
+    before = int(time.time())
+    machine = consenting(server=sink.url).start()
+    first = wait_until(lambda: since(machine), what="consent_since")
+    assert before - 1 <= first <= time.time()
+    # It stays what it is as long as consent lasts.
+    machine.state.joinpath("consent_since").write_text(f"{first - 100}\n")
+    assert machine.stop() == 0
+    machine.start()
+    assert machine.send() == TAKEN_OVER
+    machine.wait_for(delivered=1)
+    assert since(machine) == first - 100
+    withdraw(machine, mode)
+    wait_until(lambda: since(machine) is None, what="consent_since removed")
+    give(machine, mode)
+    assert wait_until(lambda: since(machine), what="consent_since") >= first
+
+
+def test_without_consent_it_has_no_start(make_machine, sink):
+    machine = make_machine(server=sink.url, consent="opt-in")
+    (machine.state / "consent_since").write_text("1700000000\n")
+    machine.start()
+    machine.wait_for(collecting=False)
+    wait_until(lambda: since(machine) is None, what="consent_since removed")
+
+
+def test_the_marker_tells_when_the_user_opted_in(make_machine, sink):
+    machine = make_machine(server=sink.url, consent="opt-in")
+    marker = machine.config_dir / "opt-in"
+    marker.touch()
+    os.utime(marker, (1_700_000_000, 1_700_000_000))
+    machine.start()
+    assert wait_until(lambda: since(machine), what="consent_since") == 1_700_000_000
+
+
+def old_record(machine, age, payload):
+    """A spool file of a record that was made `age` seconds ago."""
+    made = int((time.time() - age) * 1000)
+    name = f"{made:012x}{'0' * 19}{age % 10}-0-{len(payload)}"
+    return machine.put_into_spool(name, header_text(sample_headers()) + payload + b"\n", age)
+
+
+def test_what_was_made_before_the_user_opted_in_is_not_sent(make_machine, sink):
+    machine = make_machine(server=sink.url, consent="opt-in")
+    (machine.config_dir / "opt-in").touch()
+    old_record(machine, 600, b"before")
+    machine.start()
+    machine.wait_for(found=1, evicted=1, waiting=0)
+    assert machine.send(b"after") == TAKEN_OVER
+    machine.wait_for(delivered=1)
+    assert sink.bodies() == [b"after"]
+    [line] = [line for line in machine.journal() if line.state == "evicted"]
+    assert line.detail == "made before consent was given"
+
+
+def test_the_file_alone_tells_what_was_made_before(make_machine, sink):
+    machine = make_machine(server=sink.url)
+    (machine.state / "consent_since").write_text(f"{int(time.time()) - 300}\n")
+    old_record(machine, 600, b"before")
+    old_record(machine, 60, b"after")
+    machine.start()
+    machine.wait_for(found=2, evicted=1, delivered=1)
+    assert sink.bodies() == [b"after"]
+
+
+# An upgrade: telemetrics-client collected with consent and wrote no such file.
+def test_what_waited_when_the_start_was_first_written_down_is_sent(make_machine, away):
+    machine = make_machine(server=away.url)
+    made = int(time.time()) - 600
+    old_record(machine, 600, b"from before the upgrade")
+    machine.start()
+    assert abs(wait_until(lambda: since(machine), what="consent_since") - made) <= 1
+    assert machine.stop() == 0
+    away.start()
+    machine.start()
+    machine.wait_for(found=1, delivered=1)
+
+
+# The watch.
+
+
+def test_a_marker_that_comes_with_its_folder(make_machine, sink):
+    machine = make_machine(server=sink.url)
+    machine.config_dir.rmdir()
+    machine.start()
+    assert machine.send() == TAKEN_OVER
+    other = machine.root / "other"
+    other.mkdir()
+    (other / "opt-out").touch()
+    other.rename(machine.config_dir)
+    assert machine.send() == OPTED_OUT
+    shutil.rmtree(machine.config_dir)
+    assert machine.send() == TAKEN_OVER
+    machine.config_dir.mkdir()
+    machine.opt_out()
+    assert machine.send() == OPTED_OUT
+
+
+def test_a_folder_that_is_replaced(make_machine, sink):
+    machine = make_machine(server=sink.url).start()
+    machine.config_dir.rename(machine.root / "old")
+    machine.config_dir.mkdir()
+    assert machine.send() == TAKEN_OVER
+    machine.opt_out()
+    assert machine.send() == OPTED_OUT
+    (machine.root / "old").rename(machine.root / "older")
+    machine.opt_in()
+    assert machine.send() == TAKEN_OVER
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+def test_records_cost_no_question_for_consent(make_machine, sink, folder):
+    machine = make_machine(server=sink.url)
+    log = folder / "strace.log"
+    machine.start(wrapper=["strace", "-D", "-f", "-o", log, "-e", "trace=faccessat,faccessat2,access"])
+    assert machine.send() == TAKEN_OVER
+    machine.wait_for(delivered=1)
+
+    def questions():
+        return sum("opt-out" in line for line in log.read_text().splitlines())
+
+    asked = wait_until(questions, what="the question at start")
+    for _ in range(20):
+        assert machine.send() == TAKEN_OVER
+    machine.wait_for(delivered=21)
+    assert questions() == asked
+    machine.opt_out()
+    assert machine.send() == OPTED_OUT
+    wait_until(lambda: questions() > asked, what="the question after an event")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+def test_without_inotify_the_files_are_asked(make_machine, sink, folder):
+    machine = make_machine(server=sink.url)
+    machine.start(wrapper=["strace", "-D", "-f", "-o", folder / "strace.log", "-e",
+                           "inject=inotify_init1:error=EMFILE"])
+    for _ in range(3):
+        assert machine.send() == TAKEN_OVER
+        machine.opt_out()
+        assert machine.send() == OPTED_OUT
+        machine.opt_in()
+    machine.wait_for(collecting=True)
+    assert machine.send() == TAKEN_OVER
+
+
+# Both forms of consent.
+
+
 @pytest.mark.parametrize("opt_out", [False, True])
 @pytest.mark.parametrize("opt_in", [False, True])
 def test_both_modes_with_each_marker(make_machine, sink, mode, opt_out, opt_in):

@@ -220,13 +220,16 @@ class HttpSink:
         try:
             while not self._released.is_set():
                 try:
-                    if not connection.recv(1, socket.MSG_PEEK):
-                        with self._lock:
-                            self.cut += 1
-                        return False
+                    is_cut = not connection.recv(1, socket.MSG_PEEK)
                     time.sleep(0.02)
                 except TimeoutError:
-                    pass
+                    continue
+                except ConnectionResetError:
+                    is_cut = True
+                if is_cut:
+                    with self._lock:
+                        self.cut += 1
+                    return False
             return True
         finally:
             with self._lock:
