@@ -215,7 +215,7 @@ Delivery::UnderWay Delivery::Describe(const WaitingRecord& record) const {
 
 void Delivery::Finish(const UnderWay& record, RecordState state, std::string_view detail) {
   AddLine(record, state, detail);
-  finished_.push_back({record.record, state});
+  finished_.push_back({record.record, state, std::string(detail)});
 }
 
 void Delivery::AddLine(const UnderWay& record, RecordState state, std::string_view detail) {
@@ -236,8 +236,8 @@ void Delivery::AddLine(const UnderWay& record, RecordState state, std::string_vi
 void Delivery::RemoveFinished() {
   for (const Finished& finished : finished_) {
     const bool is_rejected = finished.state == RecordState::kRejected;
-    const Status removed =
-        is_rejected ? spool_.Reject(finished.record) : spool_.Remove(finished.record);
+    const Status removed = is_rejected ? spool_.Reject(finished.record, finished.detail)
+                                       : spool_.Remove(finished.record);
     if (!removed) Log(LogLevel::kError, removed.error().message);
     switch (finished.state) {
       case RecordState::kDelivered:
