@@ -218,7 +218,7 @@ Delivery::UnderWay Delivery::Describe(const WaitingRecord& record) const {
 
 void Delivery::Finish(const UnderWay& record, RecordState state, std::string_view detail) {
   AddLine(record, state, detail);
-  finished_.push_back({record.record, state});
+  finished_.push_back({record.record, state, std::string(detail)});
 }
 
 void Delivery::AddLine(const UnderWay& record, RecordState state, std::string_view detail) {
@@ -268,8 +268,9 @@ void Delivery::RemoveFinished() {
 
 // Returns false when the file is still there.
 bool Delivery::GiveUpFile(const Finished& finished) {
-  const Status gone = finished.state == RecordState::kRejected ? spool_.Reject(finished.record)
-                                                               : spool_.Remove(finished.record);
+  const Status gone = finished.state == RecordState::kRejected
+                          ? spool_.Reject(finished.record, finished.detail)
+                          : spool_.Remove(finished.record);
   if (!gone && leftover_.empty()) {
     Log(LogLevel::kError, gone.error().message + "; trying again, and until then it takes room");
   }

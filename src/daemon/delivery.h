@@ -104,6 +104,7 @@ class Delivery {
   struct Finished {
     WaitingRecord record;
     RecordState state;
+    std::string detail;
   };
   enum class Step { kDone, kStop };
 

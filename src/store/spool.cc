@@ -18,9 +18,6 @@ namespace {
 // overwritten by the next record. The dot keeps it out of every listing of records.
 constexpr const char* kIncoming = ".incoming";
 
-constexpr size_t kMaxRejectedFiles = 100;
-constexpr uint64_t kMaxRejectedBytes = 10 * 1024 * 1024;
-
 uint32_t BlocksOf(uint64_t bytes) { return static_cast<uint32_t>((bytes + 4095) / 4096); }
 
 Status WriteParts(int fd, std::string_view header_text, std::string_view payload) {
@@ -38,8 +35,7 @@ Status WriteParts(int fd, std::string_view header_text, std::string_view payload
 }  // namespace
 
 Result<Spool> Spool::Open(const std::string& folder, const std::string& rejected_folder) {
-  Spool spool;
-  spool.rejected_path_ = rejected_folder;
+  Spool spool(rejected_folder);
   TELEM_TRY(spool.folder_, OpenFolder(folder));
   if (::flock(spool.folder_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
@@ -92,6 +88,25 @@ std::optional<WaitingRecord> Spool::TakeOldest() {
   return record;
 }
 
+std::optional<WaitingRecord> Spool::Find(const RecordId& id) const {
+  const auto is_it = [&](const WaitingRecord& record) { return record.id() == id; };
+  if (const auto at = std::find_if(waiting_.begin(), waiting_.end(), is_it); at != waiting_.end()) {
+    return *at;
+  }
+  const auto at = std::find_if(found_.begin(), found_.end(), is_it);
+  return at == found_.end() ? std::nullopt : std::optional(*at);
+}
+
+std::optional<WaitingRecord> Spool::Take(const RecordId& id) {
+  const auto record = Find(id);
+  if (record) {
+    const auto is_it = [&](const WaitingRecord& other) { return other.id() == id; };
+    std::erase_if(found_, is_it);
+    std::erase_if(waiting_, is_it);
+  }
+  return record;
+}
+
 Result<std::string> Spool::Read(const WaitingRecord& record) const {
   TELEM_TRY(const UniqueFd file,
             OpenAt(folder_.get(), record.name.ToText(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
@@ -119,81 +134,9 @@ Status Spool::Remove(const WaitingRecord& record) {
   return {};
 }
 
-Status Spool::Reject(const WaitingRecord& record) {
-  TELEM_CHECK(MoveToRejected(record.name.ToText()));
+Status Spool::Reject(const WaitingRecord& record, std::string_view reason) {
+  TELEM_CHECK(rejected_.TakeIn(folder_.get(), record.name.ToText(), reason));
   blocks_ -= record.blocks;
-  return {};
-}
-
-Status Spool::MoveToRejected(const std::string& file_name) {
-  if (!rejected_.valid()) {
-    TELEM_CHECK(EnsureFolder(rejected_path_, 0700));
-    TELEM_TRY(rejected_, OpenFolder(rejected_path_));
-  }
-  if (::renameat(folder_.get(), file_name.c_str(), rejected_.get(), file_name.c_str()) != 0) {
-    if (errno == ENOENT) return {};
-    if (errno != EXDEV) return SystemError("set aside '" + file_name + "'", errno);
-    TELEM_CHECK(CopyToRejected(file_name));
-  }
-  return TrimRejected();
-}
-
-// Another file system: copy, sync, and only then give up the original.
-Status Spool::CopyToRejected(const std::string& file_name) {
-  struct stat st;
-  if (::fstatat(folder_.get(), file_name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    return SystemError("look at '" + file_name + "'", errno);
-  }
-  if (!S_ISREG(st.st_mode)) {
-    return Fail(ErrorCode::kInvalid, "'" + file_name + "' is no regular file, leaving it there");
-  }
-  TELEM_TRY(const UniqueFd from,
-            OpenAt(folder_.get(), file_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-  TELEM_TRY(const std::string bytes, ReadAll(from.get(), kMaxRejectedBytes));
-  TELEM_TRY(const UniqueFd to,
-            OpenAt(rejected_.get(), file_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
-  TELEM_CHECK(WriteAll(to.get(), bytes));
-  if (::fsync(to.get()) != 0 || ::fsync(rejected_.get()) != 0) {
-    return SystemError("sync '" + file_name + "'", errno);
-  }
-  if (::unlinkat(folder_.get(), file_name.c_str(), 0) != 0) {
-    return SystemError("remove '" + file_name + "' from the spool", errno);
-  }
-  return {};
-}
-
-Status Spool::TrimRejected() {
-  struct Kept {
-    timespec time;
-    uint64_t bytes;
-    std::string name;
-  };
-  TELEM_TRY(UniqueFd list, OpenAt(rejected_.get(), ".", O_RDONLY | O_DIRECTORY));
-  const std::unique_ptr<DIR, CloseDir> dir(::fdopendir(list.get()));
-  if (dir == nullptr) return SystemError("list rejected records", errno);
-  (void)list.Release();
-  std::vector<Kept> kept;
-  uint64_t bytes = 0;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    struct stat st;
-    if (::fstatat(rejected_.get(), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-        S_ISDIR(st.st_mode)) {
-      continue;
-    }
-    kept.push_back({st.st_ctim, static_cast<uint64_t>(st.st_size), entry->d_name});
-    bytes += kept.back().bytes;
-  }
-  // By the time they came here (a rename changes it), not by their own age.
-  std::sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) {
-    return std::pair(a.time.tv_sec, a.time.tv_nsec) < std::pair(b.time.tv_sec, b.time.tv_nsec);
-  });
-  size_t files = kept.size();
-  for (const Kept& oldest : kept) {
-    if (files <= kMaxRejectedFiles && bytes <= kMaxRejectedBytes) break;
-    ::unlinkat(rejected_.get(), oldest.name.c_str(), 0);
-    --files;
-    bytes -= oldest.bytes;
-  }
   return {};
 }
 
@@ -240,7 +183,7 @@ std::optional<Spool::Found> Spool::Look(const std::string& file_name) {
     return std::nullopt;
   }
   const auto reject = [&](std::string reason) {
-    if (const Status moved = MoveToRejected(file_name); !moved) {
+    if (const Status moved = rejected_.TakeIn(folder_.get(), file_name, reason); !moved) {
       reason += "; " + moved.error().message;
     }
     return Found{Found::Kind::kRejected, file_name, {}, std::move(reason)};

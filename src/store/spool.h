@@ -25,6 +25,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "record/spool_file.h"
+#include "store/rejected_folder.h"
 
 namespace telem {
 
@@ -59,6 +60,11 @@ class Spool {
   void PutBack(const WaitingRecord& record);
   const WaitingRecord* Oldest() const { return waiting_.empty() ? nullptr : &waiting_.front(); }
   std::optional<WaitingRecord> TakeOldest();
+  // The waiting record with this id, wherever it stands; nothing when none waits. What it costs
+  // grows with the number of records before it: for people, not for the way of every record.
+  std::optional<WaitingRecord> Find(const RecordId& id) const;
+  // The same, and it is the caller's from here on.
+  std::optional<WaitingRecord> Take(const RecordId& id);
 
   // The bytes of the record's file.
   Result<std::string> Read(const WaitingRecord& record) const;
@@ -66,9 +72,9 @@ class Spool {
   // The file goes. A file that is gone already is fine.
   Status Remove(const WaitingRecord& record);
 
-  // The file moves to the folder of rejected ones, which holds at most 100 files and 10 MiB: the
-  // oldest there make room.
-  Status Reject(const WaitingRecord& record);
+  // The file moves to the folder of rejected ones, with the reason.
+  Status Reject(const WaitingRecord& record, std::string_view reason);
+  RejectedFolder& rejected() { return rejected_; }
 
   // What ScanSome found in one file.
   struct Found {
@@ -98,17 +104,13 @@ class Spool {
     void operator()(DIR* dir) const { ::closedir(dir); }
   };
 
-  Spool() = default;
+  explicit Spool(const std::string& rejected_folder) : rejected_(rejected_folder) {}
   std::optional<Found> Look(const std::string& file_name);
   Result<WaitingRecord> TakeOverForeign(const std::string& file_name, uint32_t uid,
                                         int64_t mtime_ms);
-  Status MoveToRejected(const std::string& file_name);
-  Status CopyToRejected(const std::string& file_name);
-  Status TrimRejected();
 
-  std::string rejected_path_;
+  RejectedFolder rejected_;
   UniqueFd folder_;
-  UniqueFd rejected_;
   std::deque<WaitingRecord> waiting_;
   std::vector<WaitingRecord> found_;
   // What this daemon itself named while it scans, so that no record is counted twice.

@@ -140,12 +140,32 @@ TEST_F(SpoolTest, MovesAsideWhatIsNoRecordAndGoesOn) {
   EXPECT_EQ(PayloadOf(spool, *spool.TakeOldest()), "good");
 }
 
-TEST_F(SpoolTest, KeepsAHundredRejectedFilesAndNoMore) {
+TEST_F(SpoolTest, RejectsWithTheReason) {
   Spool spool = Open();
-  for (int i = 0; i < 105; ++i) ASSERT_TRUE(spool.Reject(Put(spool, "refused")));
-  EXPECT_EQ(folder_.CountFiles("rejected"), 100u);
+  const WaitingRecord record = Put(spool, "refused");
+  ASSERT_TRUE(spool.Reject(record, "413 too large"));
   EXPECT_EQ(folder_.CountFiles("spool"), 0u);
   EXPECT_EQ(spool.bytes(), 0u);
+  const auto files = spool.rejected().List();
+  ASSERT_TRUE(files && files->size() == 1);
+  EXPECT_EQ(files->front().name, record.name.ToText());
+  EXPECT_EQ(files->front().reason, "413 too large");
+}
+
+TEST_F(SpoolTest, FindsAndTakesARecordFromTheMiddle) {
+  Spool spool = Open();
+  std::vector<WaitingRecord> records;
+  for (const int64_t ms : {1000, 2000, 3000}) {
+    records.push_back(Put(spool, "x", ms));
+    spool.Append(records.back());
+  }
+  ASSERT_TRUE(spool.Find(records[1].id()));
+  EXPECT_EQ(spool.Take(records[1].id())->name, records[1].name);
+  EXPECT_FALSE(spool.Find(records[1].id()));
+  EXPECT_FALSE(spool.Take(records[1].id()));
+  EXPECT_EQ(spool.waiting(), 2u);
+  EXPECT_EQ(spool.TakeOldest()->id(), records[0].id());
+  EXPECT_EQ(spool.TakeOldest()->id(), records[2].id());
 }
 
 TEST_F(SpoolTest, HasRoomByBlocksOfFourKiB) {
