@@ -64,6 +64,17 @@ void AppendHex(std::string& out, const unsigned char* bytes, size_t size) {
   }
 }
 
+std::optional<std::string> ParseHex(std::string_view hex) {
+  if (hex.size() % 2 != 0 || !IsLowerHex(hex, hex.size())) return std::nullopt;
+  const auto value = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  std::string bytes;
+  bytes.reserve(hex.size() / 2);
+  for (; !hex.empty(); hex.remove_prefix(2)) {
+    bytes += static_cast<char>(value(hex[0]) * 16 + value(hex[1]));
+  }
+  return bytes;
+}
+
 std::string PrintableAscii(std::string_view text, size_t limit) {
   std::string out(text.substr(0, limit));
   for (char& c : out) {

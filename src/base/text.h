@@ -37,6 +37,9 @@ bool IsLowerHex(std::string_view text, size_t length);
 // Two lower-case digits a byte.
 void AppendHex(std::string& out, const unsigned char* bytes, size_t size);
 
+// The bytes of such digits; nothing when there is anything else in `hex`, or an odd number of them.
+std::optional<std::string> ParseHex(std::string_view hex);
+
 // `text` with every byte that is not printable ASCII replaced by `?`, cut at `limit` bytes.
 std::string PrintableAscii(std::string_view text, size_t limit);
 

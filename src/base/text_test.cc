@@ -52,5 +52,15 @@ TEST(TextTest, KnowsUtf8) {
   }
 }
 
+TEST(TextTest, HexComesBackAsTheBytesItWas) {
+  const std::string bytes("\0a\xff\n", 4);
+  std::string hex;
+  AppendHex(hex, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  EXPECT_EQ(hex, "0061ff0a");
+  EXPECT_EQ(ParseHex(hex), bytes);
+  EXPECT_EQ(ParseHex(""), "");
+  for (const char* bad : {"0", "0g", "AB", " 00"}) EXPECT_FALSE(ParseHex(bad)) << bad;
+}
+
 }  // namespace
 }  // namespace telem

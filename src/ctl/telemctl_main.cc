@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,7 +17,10 @@
 #include "ctl/config_verb.h"
 #include "ctl/journal_verb.h"
 #include "ctl/output.h"
+#include "ctl/rejected_verb.h"
 #include "ctl/since.h"
+#include "ctl/spool_transfer.h"
+#include "ctl/spool_verb.h"
 #include "ctl/status_verb.h"
 #include "ctl/terminal_text.h"
 
@@ -45,6 +49,8 @@ class CommandLine {
     AddConfigFile(app_);
     DefineJournal();
     DefineStatus();
+    DefineSpool();
+    DefineRejected();
     DefineConfig();
   }
 
@@ -69,6 +75,9 @@ class CommandLine {
       return Mistake("--json and --check do not go together");
     }
     if (config_->parsed()) return RunConfig(config_options_, config_file_);
+    if (Verb()->get_option_no_throw("--all") != nullptr && record_.empty() && !all_) {
+      return Mistake("an ID or --all is missing");
+    }
     if (journal_->parsed()) {
       if (auto read = ReadJournalTexts(); !read) return Mistake(read.error().message);
     }
@@ -79,6 +88,7 @@ class CommandLine {
     }
     for (const std::string& error : loaded->errors) Complain(error);
     if (journal_->parsed()) return RunJournal(journal_options_, loaded->settings);
+    if (action_) return action_(loaded->settings);
     return RunStatus(status_options_, loaded->settings);
   }
 
@@ -93,6 +103,79 @@ class CommandLine {
     CLI::App* verb = app_.add_subcommand(name, description);
     AddConfigFile(*verb);
     return verb;
+  }
+
+  // A verb of several, each of which has a job of its own.
+  CLI::App* AddFamily(const char* name, const char* description) {
+    CLI::App* family = AddVerb(name, description);
+    family->require_subcommand(1);
+    return family;
+  }
+
+  using Action = std::function<int(const Settings&)>;
+  CLI::App* AddMember(CLI::App* family, const char* name, const char* description, Action action) {
+    CLI::App* verb = family->add_subcommand(name, description);
+    AddConfigFile(*verb);
+    verb->set_version_flag("-V,--version", kVersionLine, "Print the version and exit");
+    verb->parse_complete_callback([this, action = std::move(action)] { action_ = action; });
+    return verb;
+  }
+
+  void AddRecord(CLI::App* verb, const char* description) {
+    verb->add_option("ID", record_, description)->type_name("")->required();
+  }
+  // A record, or all of them: one of the two must be said.
+  void AddRecordOrAll(CLI::App* verb, const char* description) {
+    auto* const record = verb->add_option("ID", record_, description)->type_name("");
+    auto* const all = verb->add_flag("--all", all_, "All of them");
+    record->excludes(all);
+  }
+
+  void DefineSpool() {
+    CLI::App* spool = AddFamily("spool", "Look after the records that wait");
+    constexpr const char* kRecord = "The record: its id, or a unique beginning or end of it";
+    AddMember(spool, "list", "List the records that wait, oldest first",
+              [this](const Settings& settings) { return RunSpoolList(json_, settings); })
+        ->add_flag("--json", json_, "Print one JSON object a line");
+    AddRecord(AddMember(spool, "show", "Print a record: headers and payload",
+                        [this](const Settings& s) { return RunSpoolShow(record_, s); }),
+              kRecord);
+    AddRecordOrAll(AddMember(spool, "drop", "Give up a record unsent (root)",
+                             [this](const Settings& s) { return RunSpoolDrop(record_, s); }),
+                   kRecord);
+    AddMember(spool, "flush", "Try to send at once what waits (root)",
+              [](const Settings& settings) { return RunSpoolFlush(settings); });
+    CLI::App* out = AddMember(
+        spool, "export", "Write the records that wait to a file, to be sent by another machine",
+        [this](const Settings& s) { return RunSpoolExport(file_, remove_, s); });
+    out->add_option("FILE", file_, "Where to; must not be there yet; - for standard output")
+        ->type_name("")
+        ->required();
+    out->add_flag("--remove", remove_,
+                  "Give them up here once the file is safe on its disk (root)");
+    AddMember(spool, "import", "Put the records of such a file into the spool (root)",
+              [this](const Settings& s) { return RunSpoolImport(file_, s); })
+        ->add_option("FILE", file_, "The file; - for standard input")
+        ->type_name("")
+        ->required();
+  }
+
+  void DefineRejected() {
+    CLI::App* rejected = AddFamily("rejected", "Look after the records that cannot be delivered");
+    constexpr const char* kRecord =
+        "The record: its id or file name, or a unique beginning or end of it";
+    AddMember(rejected, "list", "List them with the reasons", [this](const Settings& settings) {
+      return RunRejectedList(json_, settings);
+    })->add_flag("--json", json_, "Print one JSON object a line");
+    AddRecord(AddMember(rejected, "show", "Print a record: headers and payload",
+                        [this](const Settings& s) { return RunRejectedShow(record_, s); }),
+              kRecord);
+    AddRecordOrAll(AddMember(rejected, "retry", "Put a record back into the spool (root)",
+                             [this](const Settings& s) { return RunRejectedRetry(record_, s); }),
+                   kRecord);
+    AddRecordOrAll(AddMember(rejected, "drop", "Give up a record (root)",
+                             [this](const Settings& s) { return RunRejectedDrop(record_, s); }),
+                   kRecord);
   }
 
   template <typename Target>
@@ -170,22 +253,38 @@ class CommandLine {
     return {};
   }
 
+  // The verb that was typed, the innermost one.
   const CLI::App* Verb() const {
-    const auto verbs = app_.get_subcommands();
-    return verbs.empty() ? nullptr : verbs.front();
+    const CLI::App* verb = &app_;
+    while (!verb->get_subcommands().empty()) verb = verb->get_subcommands().front();
+    return verb == &app_ ? nullptr : verb;
+  }
+
+  static bool IsFamily(const CLI::App* verb) { return verb->get_require_subcommand_min() > 0; }
+
+  // "telemctl spool list"
+  static std::string NameOf(const CLI::App* verb) {
+    const CLI::App* parent = verb->get_parent();
+    return (parent == nullptr ? "" : NameOf(parent) + " ") + verb->get_name();
   }
 
   std::string Explain(const CLI::ParseError& error) const {
     const std::vector<std::string> left = app_.remaining(true);
     if (!left.empty()) {
       if (left.front().starts_with('-')) return "unknown option '" + left.front() + "'";
-      return (Verb() == nullptr ? "unknown verb '" : "unexpected argument '") + left.front() + "'";
+      const bool wants_verb = Verb() == nullptr || IsFamily(Verb());
+      return (wants_verb ? "unknown verb '" : "unexpected argument '") + left.front() + "'";
     }
     if (error.get_name() == "ArgumentMismatch") {
       const std::string_view what = error.what();
       return "option " + std::string(what.substr(0, what.find(':'))) + " needs a value";
     }
-    if (Verb() == nullptr && error.get_name() == "RequiredError") return "a verb is missing";
+    if (error.get_name() == "RequiredError") {
+      if (Verb() == nullptr || IsFamily(Verb())) return "a verb is missing";
+      const std::string_view what = error.what();
+      return std::string(what.substr(0, what.find(' '))) + " is missing";
+    }
+    if (error.get_name() == "ExcludesError") return "--all and an ID do not go together";
     return error.what();
   }
 
@@ -196,7 +295,7 @@ class CommandLine {
       // Whoever knows no verb needs to see them.
       std::fputs(app_.help().c_str(), stderr);
     } else {
-      Complain(what + ". Try 'telemctl " + verb->get_name() + " --help'.");
+      Complain(what + ". Try '" + NameOf(verb) + " --help'.");
     }
     return kUsageMistake;
   }
@@ -212,6 +311,13 @@ class CommandLine {
   std::optional<std::string> state_;
   std::optional<std::string> since_;
   std::optional<std::string> latest_;
+  // Of the verbs that come in families, and what they were given.
+  Action action_;
+  std::string record_;
+  std::string file_;
+  bool all_ = false;
+  bool json_ = false;
+  bool remove_ = false;
 };
 
 }  // namespace

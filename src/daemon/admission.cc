@@ -137,14 +137,17 @@ void Admission::EndRound(Intake& intake) {
     intake.SendReplies(intake.held());
     if (round_.records.empty()) return;
     OfferAll(round_);
-    if (!sync_due_.IsSet()) sync_due_.SetAfter(kSyncDelay);
-    return;
+    return SyncSoon();
   }
   if (round_.records.empty()) return intake.SendReplies(intake.held());
   if (parts_.syncer.IsBusy()) return;
   std::swap(round_, syncing_);
   statuses_syncing_ = intake.held();
   if (const Status started = parts_.syncer.Start(); !started) OnSynced(started, intake);
+}
+
+void Admission::SyncSoon() {
+  if (!sync_due_.IsSet()) sync_due_.SetAfter(kSyncDelay);
 }
 
 void Admission::OnSynced(const Status& result, Intake& intake) {

@@ -47,6 +47,9 @@ class Admission {
   // starts the sync that they wait for.
   void EndRound(Intake& intake);
 
+  // A record came into the spool by another way: it survives a power cut as soon as the others.
+  void SyncSoon();
+
   // A sync has ended. Where senders waited for it and it failed, they are told EIO and nothing of
   // theirs is kept.
   void OnSynced(const Status& result, Intake& intake);

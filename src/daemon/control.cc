@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <vector>
@@ -13,10 +14,6 @@
 namespace telem {
 namespace {
 
-std::string ErrorAnswer(std::string_view what) {
-  return FlatJsonWriter().Add("error", what).Finish();
-}
-
 std::optional<gid_t> FindGroup(const char* name) {
   std::vector<char> buffer(16 * 1024);
   group entry{};
@@ -26,13 +23,22 @@ std::optional<gid_t> FindGroup(const char* name) {
   return found->gr_gid;
 }
 
+bool MayChange(const Peer& peer) { return peer.uid == 0 || peer.uid == ::geteuid(); }
+
 bool MayRead(const Peer& peer, int fd) {
-  if (peer.uid == 0 || peer.uid == ::geteuid()) return true;
+  if (MayChange(peer)) return true;
   for (const char* name : {"adm", "telemetry"}) {
     const auto group = FindGroup(name);
     if (group && (peer.gid == *group || PeerHasGroup(fd, *group))) return true;
   }
   return false;
+}
+
+std::string ErrorAnswer(std::string_view what, bool is_denied = false) {
+  FlatJsonWriter json;
+  json.Add("error", what);
+  if (is_denied) json.Add("denied", true);
+  return json.Finish() + "\n";
 }
 
 }  // namespace
@@ -42,7 +48,7 @@ struct Control::Client final : EventLoop::Handler {
       : control(owner), fd(std::move(socket)), peer(caller) {}
 
   void OnEvents(uint32_t events) override {
-    if (answer.empty()) return control.Read(*this);
+    if (!is_answering) return control.Read(*this);
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) return control.Close(*this);
     control.Write(*this);
   }
@@ -50,15 +56,19 @@ struct Control::Client final : EventLoop::Handler {
   Control& control;
   UniqueFd fd;
   Peer peer;
+  std::unique_ptr<ControlSession> session;
   std::list<Client>::iterator self;
   MonotonicTime deadline;
-  std::string request;
-  std::string answer;
+  std::string request;  // as far as it is here, and what follows it
+  std::string answer;   // what is to be sent next
+  bool is_answering = false;
+  bool has_more = false;  // the session has more to tell
+  bool keeps_open = false;
 };
 
-Control::Control(EventLoop& loop, MakeStatus make_status)
+Control::Control(EventLoop& loop, MakeSession make_session)
     : loop_(loop),
-      make_status_(std::move(make_status)),
+      make_session_(std::move(make_session)),
       overdue_(loop, [this] { CloseOverdue(); }) {}
 
 Control::~Control() {
@@ -72,17 +82,23 @@ Status Control::Listen(UniqueFd listener) {
 }
 
 void Control::OnEvents(uint32_t /*events*/) {
-  // The oldest makes room: nobody keeps the others out by asking nothing.
-  if (clients_.size() == kMaxClients) Close(clients_.front());
+  if (clients_.size() == kMaxClients) Close(LeastWanted());
   UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket.valid()) return;
   const auto peer = PeerOf(socket.get());
   if (!peer) return;
   Client& client = clients_.emplace_back(*this, std::move(socket), *peer);
   client.self = std::prev(clients_.end());
-  client.deadline = loop_.clock().Monotonic() + kRequestTime;
-  if (!overdue_.IsSet()) overdue_.SetAt(client.deadline);
+  client.session = make_session_(*peer);
+  Postpone(client);
   if (!loop_.Watch(client.fd.get(), EPOLLIN, &client)) Close(client);
+}
+
+// Who makes room for the next: nobody keeps root out by asking nothing.
+Control::Client& Control::LeastWanted() {
+  const auto at = std::find_if(clients_.begin(), clients_.end(),
+                               [](const Client& client) { return !MayChange(client.peer); });
+  return at == clients_.end() ? clients_.front() : *at;
 }
 
 void Control::Read(Client& client) {
@@ -91,42 +107,67 @@ void Control::Read(Client& client) {
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) return Close(client);
   client.request.append(bytes, static_cast<size_t>(n));
-  std::string_view rest = client.request;
-  if (rest.contains('\n')) {
-    client.answer = Answer(TakeUntil(rest, '\n'), client.peer, client.fd.get());
-  } else if (client.request.size() > kMaxRequest) {
+  TakeRequest(client);
+}
+
+// Answers what has come, once it is a line.
+void Control::TakeRequest(Client& client) {
+  const size_t limit = MayChange(client.peer) ? kMaxRequestWithData : kMaxRequest;
+  const size_t size = client.request.find('\n');
+  client.keeps_open = false;
+  client.has_more = false;
+  if (std::min(size, client.request.size()) > limit) {
     client.answer = ErrorAnswer("request too long");
-  } else {
+  } else if (size == std::string::npos) {
     return;
+  } else {
+    const auto request = ParseControlRequest(std::string_view(client.request).substr(0, size));
+    client.request.erase(0, size + 1);
+    if (!MayRead(client.peer, client.fd.get())) {
+      client.answer = ErrorAnswer(
+          "permission denied: only root and members of the groups adm and telemetry may ask", true);
+    } else if (!request) {
+      client.answer = ErrorAnswer(request.error().message);
+    } else if (IsChanging(request->command) && !MayChange(client.peer)) {
+      client.answer = ErrorAnswer("permission denied: only root may do this", true);
+    } else {
+      client.session->Begin(*request);
+      client.keeps_open = request->keep_open;
+      client.has_more = true;
+    }
   }
-  client.answer += '\n';
-  Write(client);
+  client.is_answering = true;
+  Postpone(client);
+  if (!loop_.Rewatch(client.fd.get(), EPOLLOUT, &client)) Close(client);
 }
 
 void Control::Write(Client& client) {
+  if (client.answer.empty() && client.has_more) {
+    client.has_more = client.session->Next(client.answer);
+  }
   const ssize_t n =
       ::send(client.fd.get(), client.answer.data(), client.answer.size(), MSG_NOSIGNAL);
-  if (n < 0 && errno != EAGAIN) return Close(client);
-  if (n > 0) client.answer.erase(0, static_cast<size_t>(n));
-  if (client.answer.empty() || !loop_.Rewatch(client.fd.get(), EPOLLOUT, &client)) Close(client);
-}
-
-std::string Control::Answer(std::string_view request, const Peer& peer, int fd) const {
-  if (!MayRead(peer, fd)) {
-    return ErrorAnswer(
-        "permission denied: only root and members of the groups adm and telemetry may ask");
-  }
-  const auto values = ParseFlatJson(request);
-  if (!values) return ErrorAnswer(values.error().message);
-  const auto command = values->find("command");
-  if (command == values->end()) return ErrorAnswer("no command");
-  if (command->second == "status") return make_status_();
-  return ErrorAnswer("unknown command '" + PrintableAscii(command->second, 40) + "'");
+  if (n < 0 && errno != EAGAIN && errno != EINTR) return Close(client);
+  if (n < 0) return;
+  Postpone(client);
+  client.answer.erase(0, static_cast<size_t>(n));
+  if (!client.answer.empty() || client.has_more) return;
+  if (!client.keeps_open) return Close(client);
+  client.is_answering = false;
+  if (!loop_.Rewatch(client.fd.get(), EPOLLIN, &client)) return Close(client);
+  TakeRequest(client);
 }
 
 void Control::Close(Client& client) {
   loop_.Forget(client.fd.get(), &client);
   clients_.erase(client.self);
+}
+
+// It has come forward, so its time begins anew.
+void Control::Postpone(Client& client) {
+  client.deadline = loop_.clock().Monotonic() + kPatience;
+  clients_.splice(clients_.end(), clients_, client.self);
+  if (!overdue_.IsSet()) overdue_.SetAt(client.deadline);
 }
 
 void Control::CloseOverdue() {

@@ -1,24 +1,41 @@
-// Control: the socket by which telemctl looks at telemd. One JSON line each way a connection.
+// Control: the socket by which telemctl looks at telemd and acts on what it keeps. Lines of JSON:
+// one a request, one or more an answer (control_request.h, docs/formats.md).
 //
 // Reading is for root, telemd's own user, and the groups adm and telemetry, by what the kernel says
-// of the peer; the socket itself is open to all, so that everybody else gets a clear answer.
+// of the peer, changing for the first two; the socket itself is open to all, so that everybody else
+// gets a clear answer. An answer is made a piece at a time, as its reader takes it, so memory does
+// not grow with what is shown. What a request changed has happened, journal line included, before
+// the answer to it goes out: that is written in the next round of the loop.
 #pragma once
 
 #include <functional>
 #include <list>
+#include <memory>
 #include <string>
 
 #include "base/event_loop.h"
+#include "daemon/control_request.h"
 #include "ipc/unix_socket.h"
 
 namespace telem {
 
+// One connection's conversation: the requests of one peer, in order.
+class ControlSession {
+ public:
+  virtual ~ControlSession() = default;
+
+  // Does what is asked for, and gets ready to tell. The peer may ask for it.
+  virtual void Begin(const ControlRequest& request) = 0;
+
+  // Appends the next lines of the answer, some 32 KiB at most; false when the answer is complete.
+  virtual bool Next(std::string& out) = 0;
+};
+
 class Control final : private EventLoop::Handler {
  public:
-  // The status as one JSON object, without a newline.
-  using MakeStatus = std::function<std::string()>;
+  using MakeSession = std::function<std::unique_ptr<ControlSession>(const Peer& peer)>;
 
-  Control(EventLoop& loop, MakeStatus make_status);
+  Control(EventLoop& loop, MakeSession make_session);
   ~Control();
 
   Status Listen(UniqueFd listener);
@@ -27,19 +44,24 @@ class Control final : private EventLoop::Handler {
   struct Client;
   static constexpr size_t kMaxClients = 16;
   static constexpr size_t kMaxRequest = 4096;
-  static constexpr std::chrono::seconds kRequestTime{5};
+  // With a piece of a record in it, which only they may send who may change.
+  static constexpr size_t kMaxRequestWithData = size_t{64} * 1024;
+  // A client that sends no request, or takes no byte of its answer, for so long is left.
+  static constexpr std::chrono::seconds kPatience{5};
 
   void OnEvents(uint32_t events) override;
   void Read(Client& client);
+  void TakeRequest(Client& client);
   void Write(Client& client);
-  std::string Answer(std::string_view request, const Peer& peer, int fd) const;
   void Close(Client& client);
   void CloseOverdue();
+  void Postpone(Client& client);
+  Client& LeastWanted();
 
   EventLoop& loop_;
-  MakeStatus make_status_;
+  MakeSession make_session_;
   UniqueFd listener_;
-  std::list<Client> clients_;  // oldest first
+  std::list<Client> clients_;  // the one that is overdue next comes first
   Timer overdue_;
 };
 

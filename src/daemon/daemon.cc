@@ -13,6 +13,7 @@
 #include "base/flat_json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/spool_desk.h"
 
 namespace telem {
 namespace {
@@ -162,7 +163,19 @@ Status Daemon::OpenSockets() {
                   [this](const IncomingRecord& record) { return admission_->Admit(record); });
   TELEM_CHECK(intake_->Listen(std::move(frames)));
   TELEM_TRY(UniqueFd control, ListenAt(settings_.control_path, 0666));
-  control_.emplace(loop_, [this] { return MakeStatus(); });
+  control_.emplace(loop_, [this](const Peer& peer) {
+    return std::make_unique<SpoolDesk>(
+        SpoolDesk::Parts{.loop = loop_,
+                         .settings = settings_,
+                         .spool = *spool_,
+                         .journal = *journal_,
+                         .consent = consent_,
+                         .delivery = *delivery_,
+                         .admission = *admission_,
+                         .counters = counters_,
+                         .make_status = [this] { return MakeStatus(); }},
+        peer);
+  });
   return control_->Listen(std::move(control));
 }
 

@@ -80,6 +80,51 @@ void Delivery::Drop(const WaitingRecord& record, std::string_view why) {
   }
 }
 
+Delivery::Progress Delivery::ProgressOf(const RecordId& id) const {
+  for (const Finished& finished : finished_) {
+    if (finished.record.id() == id) return {.standing = Standing::kFinished};
+  }
+  for (const UnderWay& record : under_way_) {
+    if (record.record.id() != id) continue;
+    return {.standing = Standing::kUnderWay, .failures = record.failures};
+  }
+  for (const Alone& alone : alone_) {
+    if (alone.record.id() != id) continue;
+    return {.standing = Standing::kFailedAlone,
+            .failures = alone.failures,
+            .next = std::max(alone.not_before, not_before_)};
+  }
+  return {.standing = Standing::kWaiting, .next = next_attempt()};
+}
+
+std::optional<WaitingRecord> Delivery::Find(const RecordId& id) const {
+  for (const UnderWay& record : under_way_) {
+    if (record.record.id() == id) return record.record;
+  }
+  for (const Alone& alone : alone_) {
+    if (alone.record.id() == id) return alone.record;
+  }
+  return spool_.Find(id);
+}
+
+bool Delivery::Evict(const RecordId& id, std::string_view why) {
+  const Standing standing = ProgressOf(id).standing;
+  if (standing == Standing::kUnderWay) {
+    worker_.Kill();
+    LetUnderWayWait();
+  }
+  std::optional<WaitingRecord> record;
+  if (standing == Standing::kFailedAlone) {
+    record = Find(id);
+    std::erase_if(alone_, [&](const Alone& alone) { return alone.record.id() == id; });
+  } else {
+    record = spool_.Take(id);
+  }
+  if (!record) return false;
+  Finish(Describe(*record), RecordState::kEvicted, why);
+  return true;
+}
+
 void Delivery::Pump() {
   ExpireOldest();
   size_t looked = 0;
@@ -114,7 +159,7 @@ Delivery::Step Delivery::HandOverNext() {
   } else {
     return Step::kStop;
   }
-  if (IsExpired(next.record)) {
+  if (IsExpired(next.record.id())) {
     Finish(Describe(next.record), RecordState::kExpired, "");
     return Step::kDone;
   }
@@ -188,8 +233,8 @@ void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const He
   if (!overdue_.IsSet()) overdue_.SetAfter(kVerdictTime);
 }
 
-bool Delivery::IsExpired(const WaitingRecord& record) const {
-  return loop_.clock().Now() - record.id().Time() > std::chrono::minutes(settings_.record_expiry);
+bool Delivery::IsExpired(const RecordId& id) const {
+  return loop_.clock().Now() - id.Time() > std::chrono::minutes(settings_.record_expiry);
 }
 
 // Also while nothing may be handed over, so that an outage does not fill the disk with what nobody
@@ -197,7 +242,7 @@ bool Delivery::IsExpired(const WaitingRecord& record) const {
 void Delivery::ExpireOldest() {
   for (size_t i = 0; i < kMaxPass; ++i) {
     const WaitingRecord* const oldest = spool_.Oldest();
-    if (oldest == nullptr || !IsExpired(*oldest)) return;
+    if (oldest == nullptr || !IsExpired(oldest->id())) return;
     Finish(Describe(*spool_.TakeOldest()), RecordState::kExpired, "");
   }
 }

@@ -47,6 +47,23 @@ class Delivery {
   // A record whose sender is told that it was not taken over after all, and why.
   void Drop(const WaitingRecord& record, std::string_view why);
 
+  // For people, who look at single records (SpoolDesk): how far one has come.
+  enum class Standing { kWaiting, kUnderWay, kFailedAlone, kFinished };
+  struct Progress {
+    Standing standing = Standing::kWaiting;
+    unsigned failures = 0;                // while others did not fail
+    std::optional<MonotonicTime> next{};  // when it is tried next, where that is known
+  };
+  Progress ProgressOf(const RecordId& id) const;
+  // The record that is not finished yet and has this id.
+  std::optional<WaitingRecord> Find(const RecordId& id) const;
+  // Gives it up: evicted, and `why` goes to the journal. What telem-deliver has is taken away from
+  // it. False when there is no such record.
+  bool Evict(const RecordId& id, std::string_view why);
+  // Whether records are to be sent at all.
+  bool IsOn() const;
+  bool IsExpired(const RecordId& id) const;
+
   // Hands over what may go now, and sets the timer for the rest.
   void Pump();
 
@@ -108,7 +125,6 @@ class Delivery {
   };
   enum class Step { kDone, kStop };
 
-  bool IsOn() const;
   bool GiveUpFile(const Finished& finished);
   bool MayHandOver();
   Step HandOverNext();
@@ -118,7 +134,6 @@ class Delivery {
   Step PutAside(const WaitingRecord& record, const Error& error);
   bool SetApart(const WaitingRecord& record, unsigned failures);
   void ExpireOldest();
-  bool IsExpired(const WaitingRecord& record) const;
   void Finish(const UnderWay& record, RecordState state, std::string_view detail);
   void AddLine(const UnderWay& record, RecordState state, std::string_view detail);
   UnderWay Describe(const WaitingRecord& record) const;

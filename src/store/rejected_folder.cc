@@ -55,6 +55,7 @@ Result<std::vector<Listed>> ListFiles(int folder) {
   (void)list.Release();
   std::vector<Listed> files;
   while (const dirent* entry = ::readdir(dir.get())) {
+    if (entry->d_name[0] == '.') continue;
     struct stat st;
     if (::fstatat(folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(st.st_mode)) {
       continue;
@@ -72,6 +73,35 @@ Result<std::vector<Listed>> ListFiles(int folder) {
   return files;
 }
 
+// Another file system: copy, sync, and only then give up the original. The copy appears whole.
+Status CopyAcross(int from, const std::string& name, int to, const std::string& new_name) {
+  struct stat st;
+  if (::fstatat(from, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    return SystemError("look at '" + name + "'", errno);
+  }
+  if (!S_ISREG(st.st_mode)) {
+    return Fail(ErrorCode::kInvalid, "'" + name + "' is no regular file, leaving it there");
+  }
+  TELEM_TRY(const UniqueFd source, OpenAt(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  TELEM_TRY(const std::string bytes, ReadAll(source.get(), RejectedFolder::kMaxBytes));
+  const std::string fresh = ".copy";
+  TELEM_TRY(const UniqueFd copy,
+            OpenAt(to, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  TELEM_CHECK(WriteAll(copy.get(), bytes));
+  if (::fsync(copy.get()) != 0 || ::renameat(to, fresh.c_str(), to, new_name.c_str()) != 0 ||
+      ::fsync(to) != 0) {
+    return SystemError("copy '" + name + "'", errno);
+  }
+  if (::unlinkat(from, name.c_str(), 0) != 0) return SystemError("remove '" + name + "'", errno);
+  return {};
+}
+
+Status Move(int from, const std::string& name, int to, const std::string& new_name) {
+  if (::renameat(from, name.c_str(), to, new_name.c_str()) == 0) return {};
+  if (errno == EXDEV) return CopyAcross(from, name, to, new_name);
+  return SystemError("move '" + name + "'", errno);
+}
+
 }  // namespace
 
 Result<UniqueFd> RejectedFolder::Open() const { return OpenFolder(path_); }
@@ -82,33 +112,11 @@ Status RejectedFolder::TakeIn(int from, const std::string& name, std::string_vie
   // The reason first: one without its file harms nobody. Where it cannot be written the record is
   // still set aside, so that it does not hold up others.
   (void)AddReason(name, reason);
-  if (::renameat(from, name.c_str(), folder.get(), name.c_str()) != 0) {
-    if (errno == ENOENT) return {};
-    if (errno != EXDEV) return SystemError("set aside '" + name + "'", errno);
-    TELEM_CHECK(CopyIn(from, folder.get(), name));
+  if (auto moved = Move(from, name, folder.get(), name); !moved) {
+    if (moved.error().code == ErrorCode::kNotFound) return {};
+    return WithContext("set it aside", std::move(moved.error()));
   }
   return Trim(folder.get());
-}
-
-// Another file system: copy, sync, and only then give up the original.
-Status RejectedFolder::CopyIn(int from, int to, const std::string& name) const {
-  struct stat st;
-  if (::fstatat(from, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    return SystemError("look at '" + name + "'", errno);
-  }
-  if (!S_ISREG(st.st_mode)) {
-    return Fail(ErrorCode::kInvalid, "'" + name + "' is no regular file, leaving it there");
-  }
-  TELEM_TRY(const UniqueFd source, OpenAt(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-  TELEM_TRY(const std::string bytes, ReadAll(source.get(), kMaxBytes));
-  TELEM_TRY(const UniqueFd copy, OpenAt(to, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
-  TELEM_CHECK(WriteAll(copy.get(), bytes));
-  if (::fsync(copy.get()) != 0 || ::fsync(to) != 0)
-    return SystemError("sync '" + name + "'", errno);
-  if (::unlinkat(from, name.c_str(), 0) != 0) {
-    return SystemError("remove '" + name + "' from the spool", errno);
-  }
-  return {};
 }
 
 Status RejectedFolder::Trim(int folder) {
@@ -149,13 +157,23 @@ Result<std::vector<RejectedFolder::File>> RejectedFolder::List() const {
   return files;
 }
 
-Result<std::string> RejectedFolder::Read(const std::string& name) const {
+Result<UniqueFd> RejectedFolder::OpenFile(const std::string& name) const {
   TELEM_TRY(const UniqueFd folder, Open());
-  TELEM_TRY(const UniqueFd file, OpenAt(folder.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  TELEM_TRY(UniqueFd file, OpenAt(folder.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   struct stat st;
   if (::fstat(file.get(), &st) != 0) return SystemError("look at '" + name + "'", errno);
   if (!S_ISREG(st.st_mode)) return Fail(ErrorCode::kInvalid, "no regular file");
+  return file;
+}
+
+Result<std::string> RejectedFolder::Read(const std::string& name) const {
+  TELEM_TRY(const UniqueFd file, OpenFile(name));
   return ReadAll(file.get(), kMaxBytes);
+}
+
+Status RejectedFolder::GiveBack(const std::string& name, int to, const std::string& new_name) {
+  TELEM_TRY(const UniqueFd folder, Open());
+  return Move(folder.get(), name, to, new_name);
 }
 
 Status RejectedFolder::Remove(const std::string& name) {

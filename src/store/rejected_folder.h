@@ -39,8 +39,13 @@ class RejectedFolder {
   // Oldest first. Empty when nothing was rejected yet.
   Result<std::vector<File>> List() const;
 
-  // The bytes of the regular file `name`; kNotFound, or kInvalid when it is something else.
+  // The regular file `name` for reading; kNotFound, or kInvalid when it is something else.
+  Result<UniqueFd> OpenFile(const std::string& name) const;
+  // Its bytes.
   Result<std::string> Read(const std::string& name) const;
+
+  // Moves the file `name` into the folder `to`, as `new_name`, replacing what is there.
+  Status GiveBack(const std::string& name, int to, const std::string& new_name);
 
   // The file goes. A file that is gone already is fine.
   Status Remove(const std::string& name);
@@ -48,7 +53,6 @@ class RejectedFolder {
  private:
   std::string ReasonsPath() const { return path_ + "-reasons"; }
   Result<UniqueFd> Open() const;
-  Status CopyIn(int from, int to, const std::string& name) const;
   Status Trim(int folder);
   Status AddReason(const std::string& name, std::string_view reason);
   Status TrimReasons(const std::vector<File>& kept);

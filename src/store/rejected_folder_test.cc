@@ -112,6 +112,41 @@ TEST_F(RejectedFolderTest, FollowsNoLinkAndReadsNoPipe) {
   for (const auto& file : List()) EXPECT_FALSE(file.is_regular) << file.name;
 }
 
+TEST_F(RejectedFolderTest, GivesAFileBackUnderANameOfItsOwn) {
+  TakeIn("x", "bytes", "400 no");
+  ASSERT_TRUE(rejected_.GiveBack("x", spool_.get(), "y"));
+  EXPECT_EQ(folder_.Read("spool/y"), "bytes");
+  EXPECT_TRUE(List().empty());
+  EXPECT_EQ(rejected_.GiveBack("x", spool_.get(), "y").error().code, ErrorCode::kNotFound);
+}
+
+// /dev/shm is another file system than /tmp, where there are both.
+TEST(RejectedFolderAcrossFileSystemsTest, CopiesEitherWay) {
+  char path[] = "/dev/shm/telem-rejected-XXXXXX";
+  if (::mkdtemp(path) == nullptr) GTEST_SKIP() << "no folder in /dev/shm can be made";
+  const TestFolder folder;
+  struct stat here;
+  struct stat there;
+  ASSERT_TRUE(::stat(folder.path().c_str(), &here) == 0 && ::stat(path, &there) == 0);
+  const auto spool = OpenFolder(path);
+  ASSERT_TRUE(spool);
+  const std::string file = std::string(path) + "/x";
+  std::ofstream(file) << "bytes";
+  ASSERT_EQ(::symlink("/etc/passwd", (std::string(path) + "/link").c_str()), 0);
+  RejectedFolder rejected(folder / "rejected");
+  EXPECT_TRUE(rejected.TakeIn(spool->get(), "x", "400 no"));
+  EXPECT_FALSE(std::filesystem::exists(file));
+  EXPECT_EQ(*rejected.Read("x"), "bytes");
+  // What cannot be copied stays where it is.
+  if (here.st_dev != there.st_dev) {
+    EXPECT_FALSE(rejected.TakeIn(spool->get(), "link", "no regular file"));
+    EXPECT_TRUE(std::filesystem::is_symlink(std::string(path) + "/link"));
+  }
+  EXPECT_TRUE(rejected.GiveBack("x", spool->get(), "x"));
+  EXPECT_TRUE(std::filesystem::exists(file));
+  std::filesystem::remove_all(path);
+}
+
 TEST_F(RejectedFolderTest, RemovesAFileOnce) {
   TakeIn("x", "bytes", "400 no");
   EXPECT_TRUE(rejected_.Remove("x"));

@@ -69,6 +69,15 @@ Result<WaitingRecord> Spool::Put(const SpoolFileName& name, std::string_view hea
   return record;
 }
 
+Result<WaitingRecord> Spool::TakeBack(const std::string& rejected_name, const SpoolFileName& name,
+                                      size_t size) {
+  TELEM_CHECK(rejected_.GiveBack(rejected_name, folder_.get(), name.ToText()));
+  if (is_scanning()) own_.insert(name.id);
+  const WaitingRecord record{name, BlocksOf(size)};
+  blocks_ += record.blocks;
+  return record;
+}
+
 bool Spool::HasRoom(size_t bytes, int64_t max_kib) const {
   if (max_kib < 0) return true;
   return (blocks_ + BlocksOf(bytes)) * kBlock <= static_cast<uint64_t>(max_kib) * 1024;

@@ -51,6 +51,11 @@ class Spool {
   Result<WaitingRecord> Put(const SpoolFileName& name, std::string_view header_text,
                             std::string_view payload);
 
+  // Takes the file `rejected_name` of `size` bytes back from the rejected ones, as the record
+  // `name`. Whoever calls has looked at what is in it.
+  Result<WaitingRecord> TakeBack(const std::string& rejected_name, const SpoolFileName& name,
+                                 size_t size);
+
   // Whether a record of `bytes` still fits under `max_kib` (-1: no limit).
   bool HasRoom(size_t bytes, int64_t max_kib) const;
 

@@ -19,17 +19,26 @@ LIBTELEMETRY = BUILD / "lib" / "libtelemetry.so.4"
 
 
 @functools.cache
-def telemd_for_everybody():
-    """A copy of telemd, and of the telem-deliver that it looks for, where every user can run it: the
-    build may lie in a home folder that others cannot enter."""
+def _programs_for_everybody():
+    """A copy of the programs where every user can run them: the build may lie in a home folder that
+    others cannot enter."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="telem-programs-"))
     folder.chmod(0o755)
     atexit.register(shutil.rmtree, folder)
-    for program in (TELEMD, TELEM_DELIVER):
+    for program in (TELEMD, TELEM_DELIVER, TELEMCTL):
         copy = folder / program.relative_to(BUILD)
-        copy.parent.mkdir(parents=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(program, copy)
-    return folder / TELEMD.relative_to(BUILD)
+    return folder
+
+
+def program_for_everybody(program):
+    return _programs_for_everybody() / program.relative_to(BUILD)
+
+
+def telemd_for_everybody():
+    """With the telem-deliver that it looks for."""
+    return program_for_everybody(TELEMD)
 
 
 def golden(name):
