@@ -81,8 +81,10 @@ void Delivery::Drop(const WaitingRecord& record, std::string_view why) {
 }
 
 Delivery::Progress Delivery::ProgressOf(const RecordId& id) const {
-  for (const Finished& finished : finished_) {
-    if (finished.record.id() == id) return {.standing = Standing::kFinished};
+  for (const auto* const gone : {&finished_, &leftover_}) {
+    for (const Finished& finished : *gone) {
+      if (finished.record.id() == id) return {.standing = Standing::kFinished};
+    }
   }
   for (const UnderWay& record : under_way_) {
     if (record.record.id() != id) continue;
