@@ -9,6 +9,9 @@
 namespace telem {
 namespace {
 
+// EX_CONFIG of sysexits.h, with which telemd ends for the same mistakes.
+constexpr int kBadConfiguration = 78;
+
 // Values of usual length have their sources in one column; longer ones push theirs to the right.
 constexpr size_t kWidestColumn = 56;
 
@@ -61,7 +64,7 @@ int RunConfig(const ConfigOptions& options, const std::string& config_file) {
     }
   }
   const int written = output.Finish();
-  return loaded->errors.empty() ? written : 1;
+  return loaded->errors.empty() ? written : kBadConfiguration;
 }
 
 }  // namespace telem

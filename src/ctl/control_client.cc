@@ -124,9 +124,14 @@ std::string JsonLine(std::string text) {
   return TerminalJson(text) + "\n";
 }
 
+bool IsNotRunning(const Error& error) {
+  return error.code == ErrorCode::kUnavailable &&
+         (error.err == ENOENT || error.err == ECONNREFUSED);
+}
+
 int ComplainOfTelemd(const Error& error, Output& output) {
   output.Complain(error.message);
-  if (error.code == ErrorCode::kUnavailable && (error.err == ENOENT || error.err == ECONNREFUSED)) {
+  if (IsNotRunning(error)) {
     output.Complain("start it with 'telemd', as root or with a configuration of your own");
   }
   return 1;

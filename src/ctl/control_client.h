@@ -57,6 +57,9 @@ Result<ControlClient::Line> AskOnce(const std::string& path, FlatJsonWriter requ
 // between its parts, and fit for a terminal.
 std::string JsonLine(std::string text);
 
+// Whether that is because no telemd is there.
+bool IsNotRunning(const Error& error);
+
 // Tells what went wrong, and what may help; returns exit code 1.
 int ComplainOfTelemd(const Error& error, Output& output);
 

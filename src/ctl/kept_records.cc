@@ -98,8 +98,8 @@ Status ActOn(ControlClient& client, const char* command, const std::string& name
   request.Add("command", command).Add("name", name);
   if (reason != nullptr) request.Add("reason", reason);
   TELEM_CHECK(client.Ask(std::move(request)));
-  TELEM_TRY(const auto answer, client.NextLine());
-  return {};
+  const auto answer = client.NextLine();
+  return answer ? Status() : std::unexpected(answer.error());
 }
 
 int ActOnChosen(const std::string& control_path, const char* list, const char* command,

@@ -14,9 +14,27 @@ namespace {
 
 constexpr size_t kNameWidth = 15;
 
+constexpr const char* kGreen = "\x1b[32m";
+constexpr const char* kYellow = "\x1b[33m";
+constexpr const char* kRed = "\x1b[31m";
+
+std::string Colored(std::string_view text, const char* color, bool colors) {
+  if (!colors) return std::string(text);
+  return color + std::string(text) + "\x1b[0m";
+}
+
+void AppendRow(std::string& out, std::string_view name, std::string_view value) {
+  out += "  ";
+  out += name;
+  out.append(kNameWidth - name.size(), ' ');
+  out += value;
+  out += '\n';
+}
+
 class StatusPrinter {
  public:
-  StatusPrinter(const StatusFields& status, uint64_t now) : status_(status), now_(now) {}
+  StatusPrinter(const StatusFields& status, uint64_t now, bool colors)
+      : status_(status), now_(now), colors_(colors) {}
 
   std::string Print() {
     out_ = Headline() + "\n";
@@ -39,13 +57,7 @@ class StatusPrinter {
   }
 
  private:
-  void Row(std::string_view name, std::string_view value) {
-    out_ += "  ";
-    out_ += name;
-    out_.append(kNameWidth - name.size(), ' ');
-    out_ += value;
-    out_ += '\n';
-  }
+  void Row(std::string_view name, std::string_view value) { AppendRow(out_, name, value); }
 
   std::string Get(const std::string& name) const {
     const auto at = status_.find(name);
@@ -74,11 +86,11 @@ class StatusPrinter {
   std::string Headline() const {
     std::string line;
     if (Is("collecting")) {
-      line = "collecting since ";
-    } else if (Get("consent") == "opt-in") {
-      line = "not collecting (nobody has opted in), running since ";
+      line = Colored("collecting", kGreen, colors_) + " since ";
     } else {
-      line = "not collecting (opted out), running since ";
+      const bool wants_opt_in = Get("consent") == "opt-in";
+      line = Colored("not collecting", kYellow, colors_) +
+             (wants_opt_in ? " (nobody has opted in)" : " (opted out)") + ", running since ";
     }
     const auto started = Number("started");
     line += started ? LocalTimeText(*started) : "-";
@@ -157,13 +169,28 @@ class StatusPrinter {
 
   const StatusFields& status_;
   uint64_t now_;
+  bool colors_;
   std::string out_;
 };
 
 }  // namespace
 
-std::string StatusText(const StatusFields& status, uint64_t now) {
-  return StatusPrinter(status, now).Print();
+std::string StatusText(const StatusFields& status, uint64_t now, bool colors) {
+  return StatusPrinter(status, now, colors).Print();
+}
+
+std::string StoppedText(const Stopped& stopped, bool colors) {
+  std::string out = Colored("not collecting", kRed, colors) + ": telemd does not run\n";
+  AppendRow(out, "why", TerminalLine(stopped.why));
+  AppendRow(out, "consent", stopped.is_consent_given ? "given" : "not given");
+  AppendRow(out, "server",
+            stopped.server.empty() ? "none is set, records stay on this machine"
+                                   : TerminalLine(stopped.server) + " (" +
+                                         TerminalLine(stopped.server_protocol) + ")");
+  AppendRow(out, "waiting",
+            (stopped.waiting ? std::to_string(*stopped.waiting) : std::string("unknown number")) +
+                " in " + TerminalLine(stopped.spool_dir));
+  return out + "start it with 'telemd', as root or with a configuration of your own\n";
 }
 
 }  // namespace telem

@@ -61,13 +61,13 @@ class StatusTextTest : public testing::Test {
   }
 
   static std::string Headline(const StatusFields& status) {
-    const std::string text = StatusText(status, kNow);
+    const std::string text = StatusText(status, kNow, false);
     return text.substr(0, text.find('\n'));
   }
 };
 
 TEST_F(StatusTextTest, TellsEverythingInOneView) {
-  EXPECT_EQ(StatusText(Collecting(), kNow),
+  EXPECT_EQ(StatusText(Collecting(), kNow, false),
             "collecting since Mon 2026-11-23 14:51:19 UTC; sending to "
             "https://collector.example/v2/collector (v2)\n"
             "  version        3.0.0, pid 4711\n"
@@ -117,7 +117,7 @@ TEST_F(StatusTextTest, ShowsWhatIsNotThereAsNone) {
   status["machine_id_static"] = "true";
   status["under_way"] = "0";
   status["spool_max_kib"] = "-1";
-  const std::string text = StatusText(status, kNow);
+  const std::string text = StatusText(status, kNow, false);
   EXPECT_THAT(text, HasSubstr("  machine id     0123456789abcdef0123456789abcdef, static\n"));
   EXPECT_THAT(text, HasSubstr("  waiting        5\n"));
   EXPECT_THAT(text, HasSubstr("  spool          20 KiB, no limit\n"));
@@ -127,7 +127,7 @@ TEST_F(StatusTextTest, ShowsWhatIsNotThereAsNone) {
 }
 
 TEST_F(StatusTextTest, DoesWithoutFieldsThatAnotherVersionLeavesOut) {
-  const std::string text = StatusText({}, kNow);
+  const std::string text = StatusText({}, kNow, false);
   EXPECT_THAT(text, HasSubstr("  accepted       -\n"));
   EXPECT_THAT(text, HasSubstr("  last error     none\n"));
 }
@@ -136,9 +136,34 @@ TEST_F(StatusTextTest, KeepsForeignTextFromTheTerminal) {
   StatusFields status = Collecting();
   status["last_error"] = "\x1b[31m\nfake row\x9b";
   status["server"] = "http://\a";
-  const std::string text = StatusText(status, kNow);
+  const std::string text = StatusText(status, kNow, false);
   EXPECT_THAT(text, HasSubstr("  last error     ?[31m?fake row?, Mon"));
   EXPECT_THAT(text, HasSubstr("sending to http://? (v2)\n"));
+}
+
+TEST_F(StatusTextTest, ColorsTellWhetherItCollects) {
+  EXPECT_THAT(StatusText(Collecting(), kNow, true), StartsWith("\x1b[32mcollecting\x1b[0m since "));
+  StatusFields status = Collecting();
+  status["collecting"] = "false";
+  EXPECT_THAT(StatusText(status, kNow, true), StartsWith("\x1b[33mnot collecting\x1b[0m (opted"));
+  EXPECT_THAT(StoppedText({}, true), StartsWith("\x1b[31mnot collecting\x1b[0m: telemd"));
+}
+
+TEST_F(StatusTextTest, TellsWhatIsKnownWithoutTelemd) {
+  EXPECT_EQ(StoppedText({.why = "nobody\x1b is there",
+                         .is_consent_given = true,
+                         .server = "https://c.example/",
+                         .server_protocol = "v2",
+                         .spool_dir = "/spool",
+                         .waiting = 3},
+                        false),
+            "not collecting: telemd does not run\n"
+            "  why            nobody? is there\n"
+            "  consent        given\n"
+            "  server         https://c.example/ (v2)\n"
+            "  waiting        3 in /spool\n"
+            "start it with 'telemd', as root or with a configuration of your own\n");
+  EXPECT_THAT(StoppedText({}, false), HasSubstr("waiting        unknown number in"));
 }
 
 }  // namespace

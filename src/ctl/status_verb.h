@@ -9,7 +9,7 @@ struct StatusOptions {
   bool json = false;
 };
 
-// Prints to stdout, complains on stderr, returns the exit code.
+// Prints to stdout, complains on stderr, returns the exit code: 3 where telemd does not run.
 int RunStatus(const StatusOptions& options, const Settings& settings);
 
 }  // namespace telem

@@ -971,20 +971,42 @@ def test_status_gives_up_on_a_telemd_that_does_not_come_to_an_end(machine, answe
         f"telemctl: telemd does not answer at {machine.control}: no answer within 5 s\n")
 
 
-START_IT = "telemctl: start it with 'telemd', as root or with a configuration of your own\n"
-
-
-def test_status_says_how_to_start_a_telemd_that_does_not_run(machine):
-    done = machine.ctl("status")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (f"telemctl: telemd does not answer at {machine.control}: "
-                           f"No such file or directory\n{START_IT}")
-    with socket.socket(socket.AF_UNIX) as left_over:
-        left_over.bind(str(machine.control))
+def test_status_works_without_telemd_and_says_so(machine):
+    spool = machine.folder / "spool"
+    spool.mkdir()
+    for number in range(3):
+        (spool / f"{record_id(number)}-0-1").write_text("")
+    machine.write_config(f"spool_dir = {spool}", f"config_dir = {machine.folder}",
+                         "server = https://c.example/v2/collector")
+    for left_over in (False, True):
+        if left_over:
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(str(machine.control))
+        why = "Connection refused" if left_over else "No such file or directory"
+        done = machine.ctl("status")
+        assert (done.returncode, done.stderr) == (3, "")
+        assert done.stdout == (
+            "not collecting: telemd does not run\n"
+            f"  why            telemd does not answer at {machine.control}: {why}\n"
+            "  consent        given\n"
+            "  server         https://c.example/v2/collector (v2)\n"
+            f"  waiting        3 in {spool}\n"
+            "start it with 'telemd', as root or with a configuration of your own\n")
+    (machine.folder / "opt-out").touch()
     done = machine.ctl("status", "--json")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (f"telemctl: telemd does not answer at {machine.control}: "
-                           f"Connection refused\n{START_IT}")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert json.loads(done.stdout) == {
+        "running": False, "collecting": False, "consent": "opt-out", "opted_in": False,
+        "server": "https://c.example/v2/collector", "server_protocol": "v2", "waiting": 3}
+
+
+def test_status_is_colored_on_a_terminal_only(machine):
+    terminal = Terminal("status", "--config-file", machine.config)
+    assert terminal.finish() == 3
+    assert b"\x1b[31mnot collecting\x1b[0m: telemd does not run" in terminal.seen
+    terminal = Terminal("status", "--config-file", machine.config, NO_COLOR="1")
+    assert terminal.finish() == 3
+    assert b"\x1b" not in terminal.seen
 
 
 def test_status_says_who_may_ask(machine):
@@ -1033,7 +1055,7 @@ def test_config_as_json_is_one_object_a_setting(machine):
 def test_config_tells_mistakes_beside_the_settings(machine):
     machine.write_config("consent = perhaps", "colour = blue")
     done = machine.ctl("config")
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert "consent = opt-out " in done.stdout
     assert done.stderr == (
         f"telemctl: {machine.config}:4: consent: 'perhaps' is not opt-out or opt-in\n"
@@ -1047,15 +1069,15 @@ def test_config_tells_mistakes_beside_the_settings(machine):
         (["colour = blue"], ["warning: FILE:2: unknown key 'colour', ignoring it"], 0),
         (["record_window_length = 99"],
          ["warning: FILE:2: record_window_length: '99' is out of range, taken as 59"], 0),
-        (["record_expiry = soon"], ["FILE:2: record_expiry: 'soon' is not a whole number"], 1),
+        (["record_expiry = soon"], ["FILE:2: record_expiry: 'soon' is not a whole number"], 78),
         (["server = ftp://x"],
-         ["FILE:2: server: 'ftp://x' is not an http:// or https:// URL, or nothing"], 1),
+         ["FILE:2: server: 'ftp://x' is not an http:// or https:// URL, or nothing"], 78),
         (["rate_limit_strategy = both"],
-         ["FILE:2: rate_limit_strategy: 'both' is not spool or drop"], 1),
-        (["nonsense"], ["FILE:2: neither 'key = value' nor a comment"], 1),
+         ["FILE:2: rate_limit_strategy: 'both' is not spool or drop"], 78),
+        (["nonsense"], ["FILE:2: neither 'key = value' nor a comment"], 78),
         (["colour = blue", "rate_limit_enabled = 1"],
          ["FILE:3: rate_limit_enabled: '1' is not true or false",
-          "warning: FILE:2: unknown key 'colour', ignoring it"], 1),
+          "warning: FILE:2: unknown key 'colour', ignoring it"], 78),
     ],
 )
 def test_check_looks_a_file_over(machine, lines, complaints, code):
