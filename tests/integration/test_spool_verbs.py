@@ -177,6 +177,7 @@ def test_flush_tries_at_once(make_machine, sink):
     machine = make_machine(server=sink.url, spool_process_time=3600).start()
     send(machine, 3)
     wait_until(lambda: machine.status()["last_error"])
+    machine.wait_for(waiting=3, under_way=0)  # else one of them meets the other answer
     sink.answer = Answer(201)
     assert machine.status()["next_attempt"] > time.time() + 60
     assert answer(machine, "spool", "flush") == "trying at once: 3 records to send\n"
