@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     # parts
     "record": ["base"],
     "ipc": ["base"],
+    "unwind": ["base"],
     "config": ["base", "record"],  # a setting is valid when the record's rules say so
     # state
     "store": ["base", "record"],
@@ -29,6 +30,7 @@ MAY_INCLUDE = {
     "deliver": ["base", "record"],
     # through the public header, as a stranger's probe would
     "probes": ["base", "record", "config", "include"],
+    "probes/crash": ["base", "record", "config", "unwind", "include"],
     # shows people the bytes that libtelemetry would send
     "probes/common": ["base", "record", "client", "include"],
     "ctl": ["base", "record", "config", "ipc", "store"],

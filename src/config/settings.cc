@@ -45,7 +45,7 @@ struct Text {
 struct Key {
   const char* name;
   std::variant<Flag, Number, Choice<RateLimitStrategy>, Choice<SpoolSync>, Choice<ConsentMode>,
-               Text>
+               Choice<CrashForward>, Text>
       kind;
 };
 
@@ -68,6 +68,15 @@ bool IsServer(std::string_view value) {
 bool IsDomain(std::string_view value) {
   return !value.empty() && value.size() <= kMaxClassificationPart && IsPrintableAscii(value) &&
          !value.contains('/') && !value.contains(' ');
+}
+
+bool IsGlobList(std::string_view value) {
+  while (!value.empty()) {
+    std::string_view glob = Trim(TakeUntil(value, ','));
+    if (glob.starts_with('!')) glob.remove_prefix(1);
+    if (!glob.starts_with('/') && !glob.starts_with('*')) return false;
+  }
+  return true;
 }
 
 constexpr int64_t kMaxKept = 100'000;  // bounds what trimming has to hold in memory
@@ -105,6 +114,14 @@ const std::vector<Key>& Keys() {
                            {{"opt-out", ConsentMode::kOptOut}, {"opt-in", ConsentMode::kOptIn}}}},
       {"classification_domain", Text{&Settings::classification_domain, IsDomain,
                                      "1 to 40 printable characters without '/' and blanks"}},
+      {"crash_report_paths", Text{&Settings::crash_report_paths, IsGlobList,
+                                  "absolute paths with * and ?, between commas, '!' before those "
+                                  "that are left out"}},
+      {"crash_forward",
+       Choice<CrashForward>{&Settings::crash_forward,
+                            {{"off", CrashForward::kOff},
+                             {"file", CrashForward::kFile},
+                             {"systemd-coredump", CrashForward::kSystemdCoredump}}}},
       {"socket_path",
        Text{&Settings::socket_path, IsSocketPath, "an absolute path of at most 107 characters"}},
       {"control_path",

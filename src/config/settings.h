@@ -14,6 +14,7 @@ namespace telem {
 enum class RateLimitStrategy { kSpool, kDrop };
 enum class SpoolSync { kBatch, kAlways };
 enum class ConsentMode { kOptOut, kOptIn };
+enum class CrashForward { kOff, kFile, kSystemdCoredump };
 
 // Plain values; -1 switches a limit off. docs/man/telemetrics.conf.5 says what each means.
 struct Settings {
@@ -45,6 +46,10 @@ struct Settings {
   // Who consents, and to what name.
   ConsentMode consent = ConsentMode::kOptOut;
   std::string classification_domain = "org.clearlinux";
+
+  // What is said of crashes, and who else gets them.
+  std::string crash_report_paths;
+  CrashForward crash_forward = CrashForward::kOff;
 
   // Where everything lies.
   std::string socket_path = "/run/telem-0";

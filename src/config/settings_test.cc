@@ -120,6 +120,17 @@ TEST_F(SettingsTest, FailsWhenDropInsCannotBeLookedFor) {
   EXPECT_FALSE(LoadSettings(file_));
 }
 
+TEST_F(SettingsTest, TakesListsOfGlobsForCrashes) {
+  const auto loaded = Load(
+      "[settings]\ncrash_report_paths = /opt/*, !/opt/private/*\n"
+      "crash_forward = systemd-coredump\n");
+  EXPECT_TRUE(loaded.errors.empty());
+  EXPECT_EQ(loaded.settings.crash_report_paths, "/opt/*, !/opt/private/*");
+  EXPECT_EQ(loaded.settings.crash_forward, CrashForward::kSystemdCoredump);
+  EXPECT_EQ(Load("[settings]\ncrash_report_paths = opt\n").errors.size(), 1u);
+  EXPECT_EQ(Load("[settings]\ncrash_forward = yes\n").errors.size(), 1u);
+}
+
 TEST_F(SettingsTest, FailsWhenANamedFileIsMissing) {
   EXPECT_FALSE(LoadSettings(folder_ + "/none.conf"));
 }

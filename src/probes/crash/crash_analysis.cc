@@ -1,0 +1,320 @@
+#include "probes/crash/crash_analysis.h"
+
+#include <elf.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <set>
+
+#include "base/flat_json.h"
+#include "base/text.h"
+#include "probes/crash/crash_signature.h"
+#include "unwind/demangle.h"
+#include "unwind/symbolizer.h"
+
+namespace telem {
+namespace {
+
+constexpr size_t kMaxShownPath = 512;
+// What is kept free for modules, registers and signature when stacks are many.
+constexpr size_t kMaxTail = size_t{48} * 1024;
+constexpr size_t kMaxShownModules = 256;
+constexpr size_t kMaxShownThreadIds = 200;
+
+std::string Hex(uint64_t value) {
+  std::array<char, 24> text{};
+  std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(value));
+  return text.data();
+}
+
+std::string Number(uint64_t value) {
+  std::string text;
+  AppendUnsigned(text, value);
+  return text;
+}
+
+// Foreign text on one line of a record.
+std::string OneLine(std::string_view text, size_t limit) {
+  std::string line(text.substr(0, limit));
+  for (char& c : line) {
+    if (IsControl(c)) c = '?';
+  }
+  return IsUtf8(line) ? line : PrintableAscii(line, limit);
+}
+
+// Whether a readable name tells its arguments already, as those of C++ do.
+bool HasArguments(std::string_view name) {
+  return name.ends_with(')') || name.contains(") const") || name.contains(") [clone");
+}
+
+// Threads whose stacks are the same.
+struct StackGroup {
+  ThreadStack stack;
+  std::vector<pid_t> tids;
+};
+
+class Analysis {
+ public:
+  Analysis(const CoreNotes& notes, const ModuleMap& map, Unwinder& unwinder,
+           const AnalysisLimits& limits, const Clock& clock)
+      : notes_(notes),
+        map_(map),
+        unwinder_(unwinder),
+        limits_(limits),
+        clock_(clock),
+        symbolizer_(unwinder, clock, 2 * limits.time) {}
+
+  void Unwind() {
+    const MonotonicTime end = clock_.Monotonic() + limits_.time;
+    for (const ThreadState& thread : notes_.threads) {
+      if (!groups_.empty() && clock_.Monotonic() >= end) {
+        ++threads_left_out_;
+        continue;
+      }
+      Add(unwinder_.Unwind(thread, groups_.empty() ? limits_.crashing_frames : limits_.frames));
+    }
+    threads_left_out_ += notes_.threads_left_out;
+  }
+
+  void LookUpNames() {
+    std::vector<uint64_t> addresses;
+    for (const StackGroup& group : groups_) {
+      for (const StackFrame& frame : group.stack.frames) addresses.push_back(frame.lookup());
+    }
+    symbolizer_.LookUp(std::move(addresses));
+  }
+
+  std::string Text() {
+    std::string tail;
+    std::string stacks = Stacks(limits_.bytes - kMaxTail);
+    AppendModules(tail);
+    AppendRegisters(tail);
+    const std::vector<SignatureFrame> stack = CrashingStack();
+    tail += "Signature: " + StableSignature(stack) + "   exact: " + ExactSignature(stack) + "\n";
+    return Head() + stacks + tail;
+  }
+
+ private:
+  void Add(ThreadStack stack) {
+    for (StackGroup& group : groups_) {
+      // The one that crashed stands alone: its neighbours did not crash.
+      if (&group == &groups_.front() || group.stack.frames != stack.frames ||
+          group.stack.left_out != stack.left_out) {
+        continue;
+      }
+      group.tids.push_back(stack.tid);
+      return;
+    }
+    const pid_t tid = stack.tid;
+    groups_.push_back({std::move(stack), {tid}});
+  }
+
+  // The module that the process was started from.
+  std::optional<size_t> MainModule() const {
+    for (const uint64_t key : {uint64_t{AT_PHDR}, uint64_t{AT_ENTRY}}) {
+      const auto value = notes_.auxv.find(key);
+      if (value == notes_.auxv.end()) continue;
+      if (const auto index = map_.FindModule(value->second)) return index;
+    }
+    return std::nullopt;
+  }
+
+  std::string Head() {
+    std::string head;
+    const auto main = MainModule();
+    if (!main) return head;
+    const ElfFacts& facts = unwinder_.Facts(*main);
+    if (!facts.build_id.empty()) head += "Build-ID: " + facts.build_id + "\n";
+    if (const auto package = ParseFlatJson(facts.package)) {
+      const auto name = package->find("name");
+      const auto version = package->find("version");
+      if (name != package->end()) {
+        head += "Package: " + OneLine(name->second, 128);
+        if (version != package->end()) head += " " + OneLine(version->second, 128);
+        head += "\n";
+      }
+    }
+    return head;
+  }
+
+  std::string ModuleName(uint64_t address) const {
+    if (const auto index = map_.FindModule(address)) {
+      return ShownModule(map_.modules()[*index].path);
+    }
+    const Mapping* mapping = map_.FindMapping(address);
+    if (mapping == nullptr) return "unmapped";
+    return mapping->executable ? "generated code" : "data";
+  }
+
+  uint64_t OffsetOf(uint64_t address) {
+    const auto index = map_.FindModule(address);
+    if (!index) return 0;
+    return address - map_.modules()[*index].start + unwinder_.Facts(*index).first_address;
+  }
+
+  // One frame may be several lines, for what was inlined.
+  void AppendFrame(std::string& out, const StackFrame& frame, size_t& number) {
+    const uint64_t address = frame.lookup();
+    const Location& location = symbolizer_.Find(address);
+    const bool has_module = map_.FindModule(address).has_value();
+    for (const SourceFrame& function : location.functions) {
+      out += "#" + Number(number++) + " ";
+      std::string name = OneLine(function.function, kMaxReadable + 8);
+      if (name.empty()) {
+        name = "???";
+      } else if (!HasArguments(name)) {
+        name += "()";
+      }
+      out += name + " - [" + ModuleName(address) + "]";
+      if (!function.file.empty()) {
+        out += " - " + OneLine(function.file, kMaxShownPath) + ":" +
+               Number(static_cast<uint64_t>(std::max(function.line, 0)));
+      }
+      if (has_module) out += " +" + Hex(OffsetOf(address));
+      if (&function != &location.functions.back()) out += " (inlined)";
+      out += "\n";
+    }
+  }
+
+  std::string Stacks(size_t limit) {
+    std::string out;
+    size_t groups_left_out = 0;
+    for (const StackGroup& group : groups_) {
+      std::string text = "\nBacktrace (TID ";
+      for (size_t i = 0; i < group.tids.size(); ++i) {
+        if (i == kMaxShownThreadIds) {
+          text += " and " + Number(group.tids.size() - i) + " more";
+          break;
+        }
+        if (i > 0) text += ", ";
+        text += Number(static_cast<uint64_t>(std::max(group.tids[i], 0)));
+      }
+      text += "):\n";
+      size_t number = 0;
+      for (const StackFrame& frame : group.stack.frames) AppendFrame(text, frame, number);
+      if (group.stack.left_out > 0) {
+        text += "(" + Number(group.stack.left_out) +
+                (group.stack.more_left_out ? " or more frames left out)\n" : " frames left out)\n");
+      }
+      if (out.size() + text.size() > limit) {
+        groups_left_out += group.tids.size();
+        continue;
+      }
+      for (const StackFrame& frame : group.stack.frames) {
+        if (const auto index = map_.FindModule(frame.lookup())) shown_modules_.insert(*index);
+      }
+      out += text;
+    }
+    if (threads_left_out_ + groups_left_out > 0) {
+      out += "\n(" + Number(threads_left_out_ + groups_left_out) + " threads left out)\n";
+    }
+    if (notes_.truncated) out += "\n(the core ended early: threads may be missing)\n";
+    return out;
+  }
+
+  void AppendModules(std::string& out) {
+    out += "\nModules:\n";
+    size_t count = 0;
+    for (const size_t index : shown_modules_) {
+      if (count++ == kMaxShownModules) {
+        out += "(" + Number(shown_modules_.size() - kMaxShownModules) + " modules left out)\n";
+        break;
+      }
+      const Module& module = map_.modules()[index];
+      const std::string& build_id = unwinder_.Facts(index).build_id;
+      out += ShownModule(module.path) + " " + (build_id.empty() ? "-" : build_id) + " " +
+             Hex(module.start) + (module.deleted ? " (deleted)" : "") + "\n";
+    }
+  }
+
+  void AppendRegisters(std::string& out) {
+    if (notes_.threads.empty()) return;
+    const ThreadState& thread = notes_.threads.front();
+    out += "\nRegisters (TID " + Number(static_cast<uint64_t>(std::max(thread.tid, 0))) + "):\n";
+    const auto names = RegisterNames(notes_.machine);
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (names[i] == nullptr) continue;
+      out +=
+          std::string(names[i]) + " " + DescribeAddress(thread.registers[i], notes_, map_) + "\n";
+    }
+    out += "\n";
+  }
+
+  std::vector<SignatureFrame> CrashingStack() {
+    std::vector<SignatureFrame> stack;
+    if (groups_.empty()) return stack;
+    for (const StackFrame& frame : groups_.front().stack.frames) {
+      const uint64_t address = frame.lookup();
+      const auto index = map_.FindModule(address);
+      const Location& location = symbolizer_.Find(address);
+      for (const SourceFrame& function : location.functions) {
+        SignatureFrame out;
+        out.function = function.function;
+        out.inlined = &function != &location.functions.back();
+        out.offset = OffsetOf(address);
+        if (index) {
+          out.module = map_.modules()[*index].path;
+          out.build_id = unwinder_.Facts(*index).build_id;
+        }
+        stack.push_back(std::move(out));
+      }
+    }
+    return stack;
+  }
+
+  const CoreNotes& notes_;
+  const ModuleMap& map_;
+  Unwinder& unwinder_;
+  const AnalysisLimits& limits_;
+  const Clock& clock_;
+  Symbolizer symbolizer_;
+  std::vector<StackGroup> groups_;
+  uint64_t threads_left_out_ = 0;
+  std::set<size_t> shown_modules_;
+};
+
+}  // namespace
+
+std::string ShownModule(std::string_view path) {
+  for (const std::string_view start :
+       {"/usr/", "/opt/", "/lib/", "/lib64/", "/bin/", "/sbin/", "/nix/store/"}) {
+    if (path.starts_with(start)) return OneLine(path, kMaxShownPath);
+  }
+  return OneLine(path.substr(path.rfind('/') + 1), kMaxShownPath);
+}
+
+std::string DescribeAddress(uint64_t address, const CoreNotes& notes, const ModuleMap& map) {
+  // So near to zero it is a null pointer and a member's offset; and small numbers are no secrets.
+  constexpr uint64_t kNearZero = 4096;
+  constexpr uint64_t kGuard = uint64_t{1} << 20;
+  if (address < kNearZero) return Hex(address);
+  if (const auto index = map.FindModule(address)) {
+    const Module& module = map.modules()[*index];
+    return "[" + ShownModule(module.path) + "] +" + Hex(address - module.start);
+  }
+  const bool is_mapped = map.FindMapping(address) != nullptr;
+  if (!notes.threads.empty()) {
+    const uint64_t stack = StackPointer(notes.machine, notes.threads.front());
+    const Mapping* mapping = map.FindMapping(stack);
+    if (mapping != nullptr && address < mapping->end && address >= mapping->start) return "stack";
+    // An overflow ends in the guard page below the stack.
+    const uint64_t distance = address > stack ? address - stack : stack - address;
+    if (!is_mapped && distance < kGuard) return "near the stack";
+  }
+  return is_mapped ? "memory" : "nothing";
+}
+
+void AnalyseCrash(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& memory,
+                  ModuleFiles& files, const AnalysisLimits& limits, const Clock& clock,
+                  const std::function<void(std::string_view)>& emit) {
+  auto unwinder = Unwinder::Create(notes, map, memory, files);
+  if (!unwinder) return;
+  Analysis analysis(notes, map, **unwinder, limits, clock);
+  analysis.Unwind();
+  emit(analysis.Text());
+  analysis.LookUpNames();
+  emit(analysis.Text());
+}
+
+}  // namespace telem

@@ -1,0 +1,43 @@
+// CrashAnalysis: from what the kernel wrote about a process to the text of a record: the stacks of
+// all threads with names, the modules, the registers, the signatures. This is the part that looks
+// into foreign ELF files and DWARF, so it runs in a sandbox (analysis_child.h) and asks for
+// everything through ProcessMemory and ModuleFiles.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "unwind/unwinder.h"
+
+namespace telem {
+
+struct AnalysisLimits {
+  size_t bytes = size_t{250} * 1024;  // of the text
+  size_t frames = 64;                 // of a thread
+  size_t crashing_frames = 256;       // of the one that crashed
+  // Threads that are not begun before that are left out; names are looked up for as long again.
+  std::chrono::milliseconds time{1500};
+};
+
+// Calls `emit` twice: early with what is known before any debug information is looked into, and
+// then with everything. Of the early text one has something even when a broken file ends or holds
+// up the rest.
+//
+// The text holds lines as docs/collected-data.md describes them, from "Build-ID:" to "Signature:".
+// Nothing of it is memory of the process: registers and addresses are told by what they point to.
+void AnalyseCrash(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& memory,
+                  ModuleFiles& files, const AnalysisLimits& limits, const Clock& clock,
+                  const std::function<void(std::string_view)>& emit);
+
+// Where an address points, in words that give no memory away: "0x10" (near zero), "[/usr/bin/x]
+// +0x1234", "stack", "memory", "nothing".
+std::string DescribeAddress(uint64_t address, const CoreNotes& notes, const ModuleMap& map);
+
+// The path of a module as records show it: outside of /usr, /opt and the like only its file name,
+// for a path can say who the user is.
+std::string ShownModule(std::string_view path);
+
+}  // namespace telem

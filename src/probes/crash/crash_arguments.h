@@ -1,0 +1,41 @@
+// The command line of crashprobe: by hand, by the kernel in the short form of telemetrics-client
+// 1.x, and by the kernel in the full form. What the kernel writes there is partly chosen by whoever
+// crashed (the name of the program), so all of it is checked.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace telem {
+
+struct CrashArguments {
+  enum class Action { kReport, kExplain, kHelp, kVersion };
+  Action action = Action::kReport;
+
+  // Whether the kernel called, or somebody who does as the kernel does.
+  bool from_kernel = false;
+  std::string name;  // -p %e
+  std::string exe;   // -E %E, with its slashes back
+  int signal = 0;    // -s %s
+  // %P %i %I %t %u %g %c %d %F behind the options; 0 and -1 where they are missing.
+  pid_t pid = 0;
+  pid_t tid = 0;  // %I
+  int pidfd = -1;
+
+  std::string core_file;      // -c; empty: standard input
+  std::string root;           // --root
+  std::string subject;        // --explain FILE|PID
+  std::string config_file;    // -f, as given
+  bool show_payload = false;  // -v
+  bool post = true;           // -n
+  bool json = false;
+};
+
+// kInvalid with the mistake in words, and `usage` tells whether a hint at --help belongs to it.
+Result<CrashArguments> ParseCrashArguments(int argc, char** argv);
+
+}  // namespace telem

@@ -1,0 +1,130 @@
+"""crashprobe on cores: what a person or a script gives it."""
+
+import json
+import subprocess
+
+import pytest
+from support.crashes import (CRASHPROBE, Report, find_tool, make_core, needs_crashprobe, payload_of,
+                             report_core, run_crashprobe, write_config)
+
+pytestmark = needs_crashprobe
+
+PROGRAM = """
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+static int ready[2];
+static void *idle(void *a) { char c = 1; write(ready[1], &c, 1); for (;;) pause(); return a; }
+__attribute__((noinline)) static int parse_header(char *p) { *p = 1; return *p + 1; }
+static inline int load(char *p) { return parse_header(p) * 3; }
+__attribute__((noinline)) int run(char *p) { return load(p) + 2; }
+int main(int c, char **v) {
+  pthread_t t;
+  char b;
+  pipe(ready);
+  for (int i = 0; i < 3; i++) pthread_create(&t, 0, idle, 0);
+  for (int i = 0; i < 3; i++) read(ready[0], &b, 1);
+  return run(c > 1 ? v[1] : 0) + 1;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def crash(tmp_path_factory):
+    """A program with debug information, and its core."""
+    folder = tmp_path_factory.mktemp("crash")
+    (folder / "example.c").write_text(PROGRAM)
+    subprocess.run([find_tool("gcc"), "-g", "-O2", "-pthread", "-w", "-o", "example", "example.c"],
+                   cwd=folder, check=True)
+    return folder, make_core(["./example"], folder)
+
+
+@pytest.fixture
+def config(folder):
+    return write_config(folder)
+
+
+def test_tells_the_whole_story_of_a_core(config, crash):
+    report = report_core(config, crash[1])
+    assert report.field("Process") == "example"
+    assert report.field("Signal") == "11 (SIGSEGV) code 1 (SEGV_MAPERR) address 0x0"
+    assert report.names[:3] == ["parse_header", "load", "run"]
+    assert [frame.inlined for frame in report.frames[:3]] == [False, True, False]
+    assert [(frame.file, frame.line) for frame in report.frames[:3]] == [
+        ("example.c", 7), ("example.c", 8), ("example.c", 9)]
+    assert all(frame.offset for frame in report.frames)
+    tids, frames = report.threads[1]
+    assert len(report.threads) == 2 and len(tids) == 3
+    assert "idle" in [frame.name for frame in frames]
+    build_id = report.field("Build-ID")
+    assert len(build_id) == 40 and report.modules["example"] == build_id
+    assert "\nRegisters (TID " in report.payload
+    assert report.stable and report.exact
+
+
+def test_reads_the_same_from_a_pipe_and_from_a_file_on_standard_input(config, crash):
+    whole = report_core(config, crash[1]).payload
+    with open(crash[1], "rb") as core:
+        assert payload_of(run_crashprobe(config, "-n", stdin=core)) == whole
+    with subprocess.Popen(["cat", crash[1]], stdout=subprocess.PIPE) as cat:
+        assert payload_of(run_crashprobe(config, "-n", stdin=cat.stdout)) == whole
+
+
+def test_leaves_nothing_of_a_stream_behind(config, crash, folder):
+    with subprocess.Popen(["cat", crash[1]], stdout=subprocess.PIPE) as cat:
+        run_crashprobe(config, "-n", stdin=cat.stdout)
+    assert [path.name for path in folder.iterdir()] == ["telemetrics.conf"]
+
+
+def test_takes_a_core_that_ends_anywhere(config, crash, folder):
+    core = crash[1].read_bytes()
+    cut = folder / "cut"
+    for size in (64, 1000, 3000, 5000, 20_000, len(core) // 2, len(core) - 1):
+        cut.write_bytes(core[:size])
+        done = run_crashprobe(config, "-n", "-c", cut)
+        assert done.returncode == 0, (size, done.stderr)
+        cut.unlink()
+
+
+def test_says_when_something_is_no_core(config, folder):
+    for content in (b"", b"x" * 5000, CRASHPROBE.read_bytes()[:100_000]):
+        path = folder / "file"
+        path.write_bytes(content)
+        done = run_crashprobe(config, "-n", "-c", path)
+        assert done.returncode == 1
+        assert done.stderr.decode() == f"crashprobe: '{path}': this is no core file\n"
+    done = run_crashprobe(config, "-n", "-c", folder / "none")
+    assert done.returncode == 1 and b"No such file" in done.stderr
+
+
+def test_prints_json(config, crash):
+    record = json.loads(run_crashprobe(config, "-n", "--json", "-c", crash[1]).stdout)
+    assert record["classification"] == "org.clearlinux/crash/clr"
+    assert record["severity"] == "3"
+    assert Report(record["payload"]).names[0] == "parse_header"
+
+
+def test_says_only_that_a_third_party_crashed(folder, crash):
+    config = write_config(folder, crash_report_paths="")
+    record = json.loads(run_crashprobe(config, "-n", "--json", "-c", crash[1]).stdout)
+    assert record["classification"] == "org.clearlinux/crash/unknown"
+    assert record["severity"] == "2"
+    assert record["payload"] == "Crash from third party\n"
+    (folder / "opt-in-no-privacy-filters").touch()
+    record = json.loads(run_crashprobe(config, "-n", "--json", "-c", crash[1]).stdout)
+    assert record["classification"] == "org.clearlinux/crash/clr"
+
+
+def test_uses_no_file_that_was_replaced_since(config, folder):
+    (folder / "one.c").write_text("__attribute__((noinline)) void first(volatile int *p) { *p = 1; }\n"
+                                  "int main(void) { first(0); return 0; }\n")
+    (folder / "two.c").write_text("__attribute__((noinline)) void wrong(volatile int *p) { *p = 2; }\n"
+                                  "int main(void) { wrong(0); return 1; }\n")
+    compiler = find_tool("gcc")
+    subprocess.run([compiler, "-g", "-O1", "-o", "prog", "one.c"], cwd=folder, check=True)
+    core = make_core(["./prog"], folder)
+    assert report_core(config, core).names[0] == "first"
+    subprocess.run([compiler, "-g", "-O1", "-o", "prog", "two.c"], cwd=folder, check=True)
+    report = report_core(config, core)
+    assert "wrong" not in report.payload
+    assert report.frames[0].module == "prog" and report.frames[0].offset
