@@ -80,12 +80,14 @@ void PutsAndRemovesASpoolFile(benchmark::State& state) {
   std::filesystem::create_directory(root + "/spool");
   const std::string headers = SampleHeaderText();
   const std::string payload = PayloadOf(state);
-  auto spool = Spool::Open(root + "/spool", root + "/rejected");
+  const SystemClock clock;
+  auto spool = Spool::Open(clock, root + "/spool", root + "/rejected");
   if (!spool) state.SkipWithError(spool.error().message.c_str());
   while (state.KeepRunning()) {
     const SpoolFileName name{MakeRecordId(SystemClock().Now()), 1000,
                              static_cast<uint32_t>(payload.size())};
-    const auto record = spool->Put(name, headers, payload);
+    const auto record = spool->Put(name, 1, headers, payload);
+    if (record) spool->Settle(*record);
     if (!record || !spool->Remove(*record)) {
       state.SkipWithError("the spool failed");
       break;

@@ -44,8 +44,8 @@ struct Text {
 
 struct Key {
   const char* name;
-  std::variant<Flag, Number, Choice<RateLimitStrategy>, Choice<SpoolSync>, Choice<ConsentMode>,
-               Choice<CrashForward>, Text>
+  std::variant<Flag, Number, Choice<RateLimitStrategy>, Choice<SpoolFullPolicy>, Choice<SpoolSync>,
+               Choice<ConsentMode>, Choice<CrashForward>, Text>
       kind;
 };
 
@@ -102,6 +102,10 @@ const std::vector<Key>& Keys() {
       {"record_expiry", Number{&Settings::record_expiry, 1, kNoBound / 60}},
       {"spool_dir", Text{&Settings::spool_dir, IsPath, "an absolute path"}},
       {"spool_max_size", Number{&Settings::spool_max_size, -1, kNoBound}},
+      {"spool_full_policy",
+       Choice<SpoolFullPolicy>{&Settings::spool_full_policy,
+                               {{"drop_new", SpoolFullPolicy::kDropNew},
+                                {"drop_oldest", SpoolFullPolicy::kDropOldest}}}},
       {"spool_process_time", Number{&Settings::spool_process_time, 120, 3600}},
       {"spool_sync",
        Choice<SpoolSync>{&Settings::spool_sync,

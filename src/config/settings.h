@@ -12,6 +12,7 @@
 namespace telem {
 
 enum class RateLimitStrategy { kSpool, kDrop };
+enum class SpoolFullPolicy { kDropNew, kDropOldest };
 enum class SpoolSync { kBatch, kAlways };
 enum class ConsentMode { kOptOut, kOptIn };
 enum class CrashForward { kOff, kFile, kSystemdCoredump };
@@ -35,8 +36,9 @@ struct Settings {
   RateLimitStrategy rate_limit_strategy = RateLimitStrategy::kSpool;
 
   // How records wait.
-  int64_t record_expiry = 1200;      // minutes
-  int64_t spool_max_size = 5120;     // KiB
+  int64_t record_expiry = 1200;   // minutes
+  int64_t spool_max_size = 5120;  // KiB
+  SpoolFullPolicy spool_full_policy = SpoolFullPolicy::kDropNew;
   int64_t spool_process_time = 900;  // seconds
   SpoolSync spool_sync = SpoolSync::kBatch;
   bool daemon_recycling_enabled = true;

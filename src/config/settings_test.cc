@@ -70,9 +70,9 @@ TEST_F(SettingsTest, NamesFileLineKeyAndWhatIsAllowed) {
 TEST_F(SettingsTest, RefusesBadValuesOfEveryKind) {
   for (const char* line :
        {"server = ftp://x", "server = http://", "server = http://a b", "spool_dir = relative",
-        "rate_limit_strategy = block", "tidheader = no colon", "consent = yes",
-        "server_protocol = v9", "classification_domain = a/b", "no equals sign", "[other]",
-        "record_expiry =", "spool_max_size = 1e3"}) {
+        "rate_limit_strategy = block", "spool_full_policy = drop", "tidheader = no colon",
+        "consent = yes", "server_protocol = v9", "classification_domain = a/b", "no equals sign",
+        "[other]", "record_expiry =", "spool_max_size = 1e3"}) {
     EXPECT_EQ(Load(std::string("[settings]\n") + line + "\n").errors.size(), 1u) << line;
   }
   EXPECT_EQ(Load("server = http://x\n").errors.size(), 1u) << "outside of a section";

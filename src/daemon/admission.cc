@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/shares.h"
 
 namespace telem {
 namespace {
@@ -36,8 +37,8 @@ FrameStatus Admission::Admit(const IncomingRecord& record) {
   headers[Header::kMachineId] = parts_.machine_id.value();
   header_text_.clear();
   AppendHeaders(header_text_, headers);
-  const WallTime now = parts_.loop.clock().Now();
-  const SpoolFileName name{MakeRecordId(now), record.peer.uid,
+  const uid_t uid = record.peer.uid;
+  const SpoolFileName name{ids_.Next(parts_.loop.clock().Now()), uid,
                            static_cast<uint32_t>(record.payload.size())};
 
   const bool stays_here = !settings.record_server_delivery_enabled || settings.server.empty();
@@ -54,21 +55,17 @@ FrameStatus Admission::Admit(const IncomingRecord& record) {
   }
 
   const size_t size = header_text_.size() + record.payload.size();
-  const Delivery& delivery = parts_.delivery;
-  if (settings.rate_limit_strategy == RateLimitStrategy::kDrop &&
-      !parts_.limiter.HasRoom(
-          {.records = parts_.spool.waiting() + round_.records.size() + delivery.not_in_spool_list(),
-           .bytes = parts_.spool.bytes()},
-          size, parts_.loop.clock().Monotonic())) {
+  if (settings.rate_limit_strategy == RateLimitStrategy::kDrop && !IsWithinRateLimit(uid, size)) {
     AddLine(record, name.id, RecordState::kDropped);
     ++counters.dropped;
     return FrameStatus::kRateLimited;
   }
-  if (!parts_.spool.HasRoom(size + 1, settings.spool_max_size)) {
+  if (!MakeRoom(uid, size)) {
     ++counters.refused_spool_full;
     return FrameStatus::kSpoolFull;
   }
-  if (const Status taken = TakeOver(name, record.payload); !taken) {
+  const unsigned severity = SeverityOf(record.headers);
+  if (const Status taken = TakeOver(name, severity, record.payload); !taken) {
     return RefuseFor(taken.error());
   }
   is_troubled_ = false;
@@ -76,8 +73,31 @@ FrameStatus Admission::Admit(const IncomingRecord& record) {
   return FrameStatus::kTakenOver;
 }
 
-Status Admission::TakeOver(const SpoolFileName& name, std::string_view payload) {
-  TELEM_TRY(const WaitingRecord record, parts_.spool.Put(name, header_text_, payload));
+// Strategy drop: all that was answered 0 and has no last state yet goes before this one.
+bool Admission::IsWithinRateLimit(uid_t uid, size_t size) {
+  const MonotonicTime now = parts_.loop.clock().Monotonic();
+  const auto promised = [](const Held& held) {
+    return RateLimiter::Promised{.records = held.records, .bytes = held.bytes};
+  };
+  return parts_.limiter.HasRoom(promised(parts_.spool.held()), size, now) &&
+         parts_.limiter.HasRoomFor(uid, promised(parts_.spool.held(uid)), size, now);
+}
+
+// Whether the spool has room for a record of `size`; records that wait go for it where that is the
+// policy.
+bool Admission::MakeRoom(uid_t uid, size_t size) {
+  const int64_t max = parts_.settings.spool_max_size;
+  const Spool::Bounds bounds{.max_kib = max, .uid_max_kib = IsPrivileged(uid) ? -1 : ShareOf(max)};
+  if (parts_.settings.spool_full_policy == SpoolFullPolicy::kDropOldest) {
+    while (const auto least = parts_.spool.TakeForRoom(uid, size, bounds)) {
+      parts_.delivery.EvictForRoom(*least);
+    }
+  }
+  return parts_.spool.HasRoom(uid, size, bounds);
+}
+
+Status Admission::TakeOver(const SpoolFileName& name, unsigned severity, std::string_view payload) {
+  TELEM_TRY(const WaitingRecord record, parts_.spool.Put(name, severity, header_text_, payload));
   Taken taken{.record = record, .header_size = header_text_.size()};
   if (round_.bytes.size() + header_text_.size() + payload.size() <= kMaxAtHand) {
     taken.is_at_hand = true;
@@ -101,20 +121,19 @@ FrameStatus Admission::RefuseFor(const Error& error) {
 
 void Admission::AddLine(const IncomingRecord& record, const RecordId& id, RecordState state) {
   const std::string hex = id.ToHex();
-  const auto now = std::chrono::floor<std::chrono::seconds>(id.Time());
-  parts_.journal.Add(
-      {.record_id = hex,
-       .time = static_cast<uint64_t>(now.time_since_epoch().count()),
-       .classification = record.headers[Header::kClassification],
-       .event_id = record.headers[Header::kEventId],
-       .boot_id = boot_id_,
-       .severity = static_cast<unsigned>(record.headers[Header::kSeverity].front() - '0'),
-       .bytes = header_text_.size() + record.payload.size(),
-       .state = state,
-       .detail = {},
-       .uid = record.peer.uid,
-       .pid = static_cast<uint32_t>(record.peer.pid),
-       .comm = CommandOf(record.peer.pid)});
+  const auto now = std::chrono::floor<std::chrono::seconds>(parts_.loop.clock().Now());
+  parts_.journal.Add({.record_id = hex,
+                      .time = static_cast<uint64_t>(now.time_since_epoch().count()),
+                      .classification = record.headers[Header::kClassification],
+                      .event_id = record.headers[Header::kEventId],
+                      .boot_id = boot_id_,
+                      .severity = SeverityOf(record.headers),
+                      .bytes = header_text_.size() + record.payload.size(),
+                      .state = state,
+                      .detail = {},
+                      .uid = record.peer.uid,
+                      .pid = static_cast<uint32_t>(record.peer.pid),
+                      .comm = CommandOf(record.peer.pid)});
 }
 
 // Who sends many records is asked for its name once a second.

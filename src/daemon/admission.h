@@ -71,7 +71,9 @@ class Admission {
     void Clear();
   };
 
-  Status TakeOver(const SpoolFileName& name, std::string_view payload);
+  bool IsWithinRateLimit(uid_t uid, size_t size);
+  bool MakeRoom(uid_t uid, size_t size);
+  Status TakeOver(const SpoolFileName& name, unsigned severity, std::string_view payload);
   void AddLine(const IncomingRecord& record, const RecordId& id, RecordState state);
   FrameStatus RefuseFor(const Error& error);
   void OfferAll(Group& group);
@@ -80,6 +82,7 @@ class Admission {
   Parts parts_;
   const std::string boot_id_;
   Timer sync_due_;
+  RecordIdSource ids_;
   std::string header_text_;  // of the record in hand
   Group round_;
   Group syncing_;

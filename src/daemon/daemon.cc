@@ -67,12 +67,12 @@ int64_t Seconds(WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 
-void SetLimits(RateLimiter& limiter, const Settings& settings) {
-  const bool is_on = settings.rate_limit_enabled;
-  limiter.records().SetLimit(is_on ? settings.record_burst_limit : -1,
-                             std::chrono::minutes(settings.record_window_length));
-  limiter.bytes().SetLimit(is_on ? settings.byte_burst_limit : -1,
-                           std::chrono::minutes(settings.byte_window_length));
+RateLimiter::Limits LimitsOf(const Settings& settings) {
+  if (!settings.rate_limit_enabled) return {};
+  return {.records = settings.record_burst_limit,
+          .bytes = settings.byte_burst_limit,
+          .record_window = std::chrono::minutes(settings.record_window_length),
+          .byte_window = std::chrono::minutes(settings.byte_window_length)};
 }
 
 }  // namespace
@@ -130,13 +130,14 @@ Status Daemon::MakeFolders() const {
 }
 
 Status Daemon::OpenStore() {
-  TELEM_TRY(spool_, Spool::Open(settings_.spool_dir, settings_.state_dir + "/rejected"));
+  TELEM_TRY(spool_,
+            Spool::Open(loop_.clock(), settings_.spool_dir, settings_.state_dir + "/rejected"));
   TELEM_TRY(journal_, Journal::Open(settings_.log_dir, settings_.journal_max_records));
   for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
     Log(LogLevel::kWarning, problem);
   }
   retention_.emplace(settings_.log_dir + "/records", settings_.retention_max_records);
-  SetLimits(limiter_, settings_);
+  limiter_.SetLimits(LimitsOf(settings_));
   syncer_.emplace(spool_->folder_fd());
   TELEM_CHECK(syncer_->Open());
   TELEM_CHECK(loop_.Watch(syncer_->done_fd(), EPOLLIN, &syncs_));
@@ -293,10 +294,10 @@ void Daemon::ScanSpool() {
                                        ", leaving it there until telemd starts again");
     }
     ++counters_.found;
-    if (found.kind != Spool::Found::Kind::kRejected) return;
-    ++counters_.rejected;
+    if (found.kind != Spool::Found::Kind::kInvalid) return;
     Log(LogLevel::kWarning, "spool file '" + found.file_name + "': " + found.reason +
                                 ", moving it to the rejected ones");
+    delivery_->RejectFound(found);
   });
   if (!more) {
     Log(LogLevel::kError, more.error().message + "; looking again soon");
@@ -345,7 +346,7 @@ void Daemon::Reload() {
   settings_ = std::move(fresh);
   journal_->set_max_records(settings_.journal_max_records);
   retention_->set_max_records(settings_.retention_max_records);
-  SetLimits(limiter_, settings_);
+  limiter_.SetLimits(LimitsOf(settings_));
   for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
     Log(LogLevel::kWarning, problem);
   }
@@ -398,8 +399,12 @@ std::string Daemon::MakeStatus() {
   add_count("local", counters_.local);
   add_count("spool_bytes", spool_->bytes());
   json.Add("spool_max_kib", settings_.spool_max_size);
-  const WaitingRecord* const oldest = spool_->Oldest();
-  add_time("oldest_waiting", oldest ? std::optional(oldest->id().Time()) : std::nullopt);
+  std::optional<WallTime> oldest_since;
+  if (const auto since = spool_->OldestSince()) {
+    oldest_since =
+        clock.Now() - std::chrono::seconds(WaitingSeconds(clock.Monotonic()) - int64_t{*since});
+  }
+  add_time("oldest_waiting", oldest_since);
   add_count("under_way", delivery_->under_way());
   add_time("last_success", delivery_->last_success());
   if (const auto& error = delivery_->last_error()) {

@@ -16,9 +16,6 @@ constexpr unsigned kFailuresOfServer = 3;
 // How long a disk that did not let a file go is left alone.
 constexpr std::chrono::seconds kLeftoverPause{10};
 
-// Records that fail alone are set apart; more than that is no exception any more.
-constexpr size_t kMaxAlone = 64;
-
 uint32_t RandomWord() {
   uint32_t word;
   FillRandom(reinterpret_cast<unsigned char*>(&word), sizeof word);
@@ -63,21 +60,37 @@ bool Delivery::IsOn() const {
 void Delivery::Offer(const WaitingRecord& record, std::string_view header_text,
                      std::string_view payload) {
   const auto headers = SplitHeaders(header_text);
-  // Those that wait go first, but for those that were tried and failed.
-  if (headers && spool_.Oldest() == nullptr && !spool_.is_scanning() && MayHandOver() &&
-      HasRoomInLimit(header_text.size() + payload.size())) {
-    HandOver(record, 0, *headers, header_text, payload);
-  } else {
-    spool_.Append(record);
+  const MonotonicTime now = loop_.clock().Monotonic();
+  // Those that wait go first, but for those that were tried and failed, or have had their share.
+  if (!headers || spool_.HasReady(now) || spool_.is_scanning() || !MayHandOver()) {
+    return spool_.Append(record);
   }
+  if (FindLimit(record, now)) return spool_.Append(record);
+  HandOver(record, 0, *headers, header_text, payload);
 }
 
 void Delivery::Drop(const WaitingRecord& record, std::string_view why) {
   AddLine(Describe(record), RecordState::kDropped, why);
+  spool_.Settle(record);
   // What cannot be removed is found at the next start and delivered: that harms nobody.
   if (const Status removed = spool_.Remove(record); !removed) {
     Log(LogLevel::kError, removed.error().message);
   }
+}
+
+void Delivery::EvictForRoom(const WaitingRecord& record) {
+  Finish(Describe(record), RecordState::kEvicted, "the spool was full");
+}
+
+void Delivery::RejectFound(const Spool::Found& found) {
+  UnderWay described;
+  described.record.name = found.name;
+  // What has no id gets one, so that people find it in the journal.
+  if (found.name == SpoolFileName()) described.record.name.id = MakeRecordId(loop_.clock().Now());
+  DescribeBy(described, found.header_text);
+  described.bytes = found.size;
+  AddLine(described, RecordState::kRejected, found.reason + " (file " + found.file_name + ")");
+  finished_.push_back({described.record, RecordState::kRejected, found.reason, found.file_name});
 }
 
 Delivery::Progress Delivery::ProgressOf(const RecordId& id) const {
@@ -90,11 +103,10 @@ Delivery::Progress Delivery::ProgressOf(const RecordId& id) const {
     if (record.record.id() != id) continue;
     return {.standing = Standing::kUnderWay, .failures = record.failures};
   }
-  for (const Alone& alone : alone_) {
-    if (alone.record.id() != id) continue;
+  if (const auto failed = spool_.FindDeferred(id)) {
     return {.standing = Standing::kFailedAlone,
-            .failures = alone.failures,
-            .next = std::max(alone.not_before, not_before_)};
+            .failures = failed->failures,
+            .next = std::max(failed->not_before, not_before_)};
   }
   return {.standing = Standing::kWaiting, .next = next_attempt()};
 }
@@ -103,25 +115,12 @@ std::optional<WaitingRecord> Delivery::Find(const RecordId& id) const {
   for (const UnderWay& record : under_way_) {
     if (record.record.id() == id) return record.record;
   }
-  for (const Alone& alone : alone_) {
-    if (alone.record.id() == id) return alone.record;
-  }
   return spool_.Find(id);
 }
 
 bool Delivery::Evict(const RecordId& id, std::string_view why) {
-  const Standing standing = ProgressOf(id).standing;
-  if (standing == Standing::kUnderWay) {
-    worker_.Kill();
-    LetUnderWayWait();
-  }
-  std::optional<WaitingRecord> record;
-  if (standing == Standing::kFailedAlone) {
-    record = Find(id);
-    std::erase_if(alone_, [&](const Alone& alone) { return alone.record.id() == id; });
-  } else {
-    record = spool_.Take(id);
-  }
+  if (ProgressOf(id).standing == Standing::kUnderWay) Cut();
+  const auto record = spool_.Take(id);
   if (!record) return false;
   Finish(Describe(*record), RecordState::kEvicted, why);
   return true;
@@ -146,73 +145,100 @@ bool Delivery::MayHandOver() {
   return under_way_.size() < limit && worker_.HasRoom() && consent_.IsGiven();
 }
 
+// The record whose turn it is, out of those that wait.
+std::optional<Delivery::Deferred> Delivery::TakeNext(MonotonicTime now) {
+  // While the server is in trouble, one that has not failed yet finds out best whether that is
+  // over.
+  if (failures_ == 0) {
+    if (auto due = spool_.TakeDue(now)) return due;
+  }
+  if (const auto oldest = spool_.TakeReady(now)) return Deferred{*oldest, 0, {}};
+  return spool_.TakeDue(now);
+}
+
 // Hands over one record. kStop when there is none, or none may go now.
 Delivery::Step Delivery::HandOverNext() {
   if (!MayHandOver()) return Step::kStop;
   const MonotonicTime now = loop_.clock().Monotonic();
-  Alone next{};
-  const auto due = std::find_if(alone_.begin(), alone_.end(),
-                                [&](const Alone& alone) { return alone.not_before <= now; });
-  if (due != alone_.end()) {
-    next = *due;
-    alone_.erase(due);
-  } else if (const auto oldest = spool_.TakeOldest()) {
-    next.record = *oldest;
-  } else {
-    return Step::kStop;
-  }
-  if (IsExpired(next.record.id())) {
-    Finish(Describe(next.record), RecordState::kExpired, "");
+  const auto next = TakeNext(now);
+  if (!next) return Step::kStop;
+  const WaitingRecord& record = next->record;
+  if (IsExpired(record)) {
+    Finish(Describe(record), RecordState::kExpired, "");
     return Step::kDone;
   }
-  const auto bytes = spool_.Read(next.record);
-  if (!bytes) return PutAside(next.record, bytes.error());
-  const auto parts = ParseSpoolFile(*bytes, next.record.name.payload_size);
-  if (!parts) return PutAside(next.record, parts.error());
-  if (!HasRoomInLimit(parts->header_text.size() + parts->payload.size())) {
-    spool_.PutBack(next.record);
-    return Step::kStop;
+  if (const auto limited = FindLimit(record, now)) {
+    if (next->failures == 0) {
+      spool_.Append(record);
+    } else {
+      spool_.Defer({record, next->failures, limited->is_for_all ? now : limited->until});
+    }
+    return limited->is_for_all ? Step::kStop : Step::kDone;
   }
-  HandOver(next.record, next.failures, parts->headers, parts->header_text, parts->payload);
+  const auto bytes = spool_.Read(record);
+  if (!bytes) {
+    PutAside(*next, bytes.error());
+    return Step::kDone;
+  }
+  const auto parts = ParseSpoolFile(*bytes, record.name.payload_size);
+  if (!parts) {
+    PutAside(*next, parts.error());
+    return Step::kDone;
+  }
+  HandOver(record, next->failures, parts->headers, parts->header_text, parts->payload);
   return Step::kDone;
 }
 
 // A file that cannot be delivered: gone, damaged, or unreadable for now.
-Delivery::Step Delivery::PutAside(const WaitingRecord& record, const Error& error) {
+void Delivery::PutAside(const Deferred& next, const Error& error) {
+  const WaitingRecord& record = next.record;
   UnderWay unknown;
   unknown.record = record;
+  unknown.bytes = record.bytes();
+  DescribeBy(unknown, "");
   if (error.code == ErrorCode::kNotFound) {
-    Finish(unknown, RecordState::kEvicted, "its file is gone");
-    return Step::kDone;
+    return Finish(unknown, RecordState::kEvicted, "its file is gone");
   }
   if (error.code == ErrorCode::kInvalid || error.code == ErrorCode::kTooLarge) {
     Log(LogLevel::kWarning, "spool file " + record.name.ToText() + ": " + error.message +
                                 ", moving it to the rejected ones");
-    Finish(unknown, RecordState::kRejected, error.message);
-    return Step::kDone;
+    return Finish(unknown, RecordState::kRejected, error.message);
   }
   Log(LogLevel::kError, error.message + ", keeping it in the spool");
-  return SetApart(record, 1) ? Step::kDone : Step::kStop;
+  SetApart(record, next.failures + 1);
 }
 
-// Lets a record that fails alone wait apart from the others. Returns false when there are too many
-// of them to be exceptions; then it joins the others again.
-bool Delivery::SetApart(const WaitingRecord& record, unsigned failures) {
-  if (alone_.size() == kMaxAlone) {
-    spool_.PutBack(record);
-    return false;
+// Lets a record that failed wait behind the others; returns for how long.
+std::chrono::milliseconds Delivery::SetApart(const WaitingRecord& record, unsigned failures) {
+  const std::chrono::milliseconds delay = NextDelay(failures);
+  spool_.Defer({record, failures, loop_.clock().Monotonic() + delay});
+  return delay;
+}
+
+std::optional<Delivery::Limited> Delivery::FindLimit(const WaitingRecord& record,
+                                                     MonotonicTime now) {
+  const uid_t uid = record.name.uid;
+  RateLimiter::Promised of_all;
+  RateLimiter::Promised of_uid;
+  for (const UnderWay& other : under_way_) {
+    ++of_all.records;
+    of_all.bytes += other.bytes;
+    if (other.record.name.uid != uid) continue;
+    ++of_uid.records;
+    of_uid.bytes += other.bytes;
   }
-  alone_.push_back({record, failures, loop_.clock().Monotonic() + NextDelay(failures)});
-  return true;
-}
-
-bool Delivery::HasRoomInLimit(uint64_t bytes) {
-  RateLimiter::Promised under_way{.records = under_way_.size()};
-  for (const UnderWay& record : under_way_) under_way.bytes += record.bytes;
-  const MonotonicTime now = loop_.clock().Monotonic();
-  if (limiter_.HasRoom(under_way, bytes, now)) return true;
-  limited_until_ = limiter_.NextRoom(now);
-  return false;
+  if (!limiter_.HasRoom(of_all, record.bytes(), now)) {
+    limited_until_ = limiter_.NextRoom(now);
+    return Limited{.is_for_all = true, .until = limited_until_};
+  }
+  if (!limiter_.HasRoomFor(uid, of_uid, record.bytes(), now)) {
+    // Where only what is under way is in the way, its verdicts come sooner and tell.
+    const MonotonicTime until =
+        std::max(limiter_.NextRoomFor(uid, now), now + std::chrono::seconds(1));
+    spool_.HoldBack(record, until);
+    return Limited{.is_for_all = false, .until = until};
+  }
+  return std::nullopt;
 }
 
 void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,
@@ -225,12 +251,15 @@ void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const He
     }
   }
   worker_.HandOver(record.id(), header_text, payload);
-  under_way_.push_back({.record = record,
+  WaitingRecord known = record;
+  known.SetSeverity(SeverityOf(headers));
+  under_way_.push_back({.record = known,
                         .classification = std::string(headers[Header::kClassification]),
                         .event_id = std::string(headers[Header::kEventId]),
-                        .severity = static_cast<unsigned>(headers[Header::kSeverity].front() - '0'),
+                        .severity = SeverityOf(headers),
                         .bytes = header_text.size() + payload.size(),
                         .failures = failures,
+                        .epoch = epoch_,
                         .since = loop_.clock().Monotonic()});
   if (!overdue_.IsSet()) overdue_.SetAfter(kVerdictTime);
 }
@@ -239,33 +268,57 @@ bool Delivery::IsExpired(const RecordId& id) const {
   return loop_.clock().Now() - id.Time() > std::chrono::minutes(settings_.record_expiry);
 }
 
+bool Delivery::IsExpired(const WaitingRecord& record) const {
+  return WaitingSeconds(loop_.clock().Monotonic()) - int64_t{record.since} >
+         settings_.record_expiry * 60;
+}
+
 // Also while nothing may be handed over, so that an outage does not fill the disk with what nobody
 // will ever want.
 void Delivery::ExpireOldest() {
   for (size_t i = 0; i < kMaxPass; ++i) {
     const WaitingRecord* const oldest = spool_.Oldest();
-    if (oldest == nullptr || !IsExpired(oldest->id())) return;
+    if (oldest == nullptr || !IsExpired(*oldest)) break;
     Finish(Describe(*spool_.TakeOldest()), RecordState::kExpired, "");
+  }
+  // Those that failed do not lie in the order of their age, so all are looked at, once a minute.
+  const MonotonicTime now = loop_.clock().Monotonic();
+  if (!spool_.NextDue() || now < deferred_expire_) return;
+  deferred_expire_ = now + std::chrono::minutes(1);
+  const int64_t oldest = WaitingSeconds(now) - settings_.record_expiry * 60;
+  for (const WaitingRecord& record :
+       spool_.TakeDeferredBefore(static_cast<int32_t>(std::max<int64_t>(oldest, INT32_MIN)))) {
+    Finish(Describe(record), RecordState::kExpired, "");
   }
 }
 
 Delivery::UnderWay Delivery::Describe(const WaitingRecord& record) const {
   UnderWay described;
   described.record = record;
+  described.bytes = record.bytes();
   const auto bytes = spool_.Read(record);
-  if (!bytes) return described;
-  const auto parts = ParseSpoolFile(*bytes, record.name.payload_size);
-  if (!parts) return described;
-  described.classification = parts->headers[Header::kClassification];
-  described.event_id = parts->headers[Header::kEventId];
-  described.severity = static_cast<unsigned>(parts->headers[Header::kSeverity].front() - '0');
-  described.bytes = parts->header_text.size() + parts->payload.size();
+  const auto parts =
+      bytes ? ParseSpoolFile(*bytes, record.name.payload_size) : std::unexpected(bytes.error());
+  DescribeBy(described, parts ? parts->header_text : "");
   return described;
+}
+
+// What the journal says of a record whose headers are these, if they can be read. Something stands
+// in each field: people and readers of 1.x look at columns.
+void Delivery::DescribeBy(UnderWay& record, std::string_view header_text) {
+  record.classification = "unreadable";
+  record.event_id.assign(kHexIdSize, '0');
+  const auto headers = SplitHeaders(header_text);
+  if (!headers || !CheckHeaders(*headers)) return;
+  record.classification = (*headers)[Header::kClassification];
+  record.event_id = (*headers)[Header::kEventId];
+  record.severity = SeverityOf(*headers);
 }
 
 void Delivery::Finish(const UnderWay& record, RecordState state, std::string_view detail) {
   AddLine(record, state, detail);
-  finished_.push_back({record.record, state, std::string(detail)});
+  spool_.Settle(record.record);
+  finished_.push_back({record.record, state, std::string(detail), ""});
 }
 
 void Delivery::AddLine(const UnderWay& record, RecordState state, std::string_view detail) {
@@ -299,12 +352,18 @@ void Delivery::RemoveFinished() {
         ++counters_.evicted;
         break;
     }
-    if (!GiveUpFile(finished)) leftover_.push_back(finished);
+    if (GiveUpFile(finished)) continue;
+    spool_.Occupy(finished.record.blocks());
+    leftover_.push_back(finished);
   }
   finished_.clear();
   const MonotonicTime now = loop_.clock().Monotonic();
   if (!leftover_.empty() && leftover_due_ <= now) {
-    std::erase_if(leftover_, [this](const Finished& finished) { return GiveUpFile(finished); });
+    std::erase_if(leftover_, [this](const Finished& finished) {
+      if (!GiveUpFile(finished)) return false;
+      spool_.Vacate(finished.record.blocks());
+      return true;
+    });
     leftover_due_ = MonotonicTime::max();
   }
   if (!leftover_.empty() && leftover_due_ == MonotonicTime::max()) {
@@ -313,15 +372,22 @@ void Delivery::RemoveFinished() {
   }
 }
 
-// Returns false when the file is still there.
+// Returns false when the file is still there and may go another time.
 bool Delivery::GiveUpFile(const Finished& finished) {
-  const Status gone = finished.state == RecordState::kRejected
-                          ? spool_.Reject(finished.record, finished.detail)
-                          : spool_.Remove(finished.record);
-  if (!gone && leftover_.empty()) {
+  const Status gone = finished.state != RecordState::kRejected
+                          ? spool_.Remove(finished.record)
+                          : spool_.Reject(finished.file_name.empty() ? finished.record.name.ToText()
+                                                                     : finished.file_name,
+                                          finished.detail);
+  if (gone) return true;
+  if (gone.error().code == ErrorCode::kInvalid) {
+    Log(LogLevel::kError, gone.error().message);
+    return true;
+  }
+  if (leftover_.empty()) {
     Log(LogLevel::kError, gone.error().message + "; trying again, and until then it takes room");
   }
-  return gone.has_value();
+  return false;
 }
 
 void Delivery::OnVerdict(const Verdict& verdict) {
@@ -359,13 +425,16 @@ void Delivery::OnVerdict(const Verdict& verdict) {
 }
 
 void Delivery::OnAccepted(const UnderWay& record) {
-  if (failures_ > 0) Log(LogLevel::kNotice, "delivering again to " + settings_.server);
-  failures_ = 0;
+  // One that was on its way before the last failure does not tell whether that is over.
+  if (record.epoch == epoch_) {
+    if (failures_ > 0) Log(LogLevel::kNotice, "delivering again to " + settings_.server);
+    failures_ = 0;
+    not_before_ = {};
+  }
   first_failures_ = 0;
   workers_lost_ = 0;
-  not_before_ = {};
   last_success_ = loop_.clock().Now();
-  limiter_.Count(record.bytes, loop_.clock().Monotonic());
+  limiter_.Count(record.record.name.uid, record.bytes, loop_.clock().Monotonic());
   Finish(record, RecordState::kDelivered, "");
 }
 
@@ -380,40 +449,55 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
   const bool is_servers = verdict.code == 0 || IsOperatorsProblem(verdict.code) ||
                           verdict.retry_after > 0 || first_failures_ >= kFailuresOfServer ||
                           failures_ > 0;
-  if (!is_servers && SetApart(record.record, record.failures + 1)) return NoteError(why);
-  if (is_servers) spool_.PutBack(record.record);
-  for (const Alone& alone : alone_) spool_.PutBack(alone.record);
-  alone_.clear();
+  const std::chrono::milliseconds own_delay = SetApart(record.record, record.failures + 1);
+  limited_until_ = {};  // it does not count as promised any more
+  if (!is_servers) return NoteError(why);
+  const std::chrono::milliseconds asked = std::chrono::seconds(verdict.retry_after);
   // The others that were under way fail for the same reason, and count once with it.
-  if (loop_.clock().Monotonic() < not_before_) return;
-  std::chrono::milliseconds delay = NextDelay(++failures_);
+  if (record.epoch != epoch_) {
+    not_before_ = std::max(not_before_, loop_.clock().Monotonic() + asked);
+    return;
+  }
+  ++failures_;
+  // One delay where it is the same failure; the longer one of two would be no full jitter.
+  std::chrono::milliseconds delay =
+      failures_ == record.failures + 1 ? own_delay : NextDelay(failures_);
   if (IsOperatorsProblem(verdict.code)) delay = std::chrono::seconds(settings_.spool_process_time);
-  if (verdict.retry_after > 0) delay = std::chrono::seconds(verdict.retry_after);
+  if (verdict.retry_after > 0) delay = asked;
   Stop(why, delay);
 }
 
 void Delivery::OnWorkerGone() {
   if (under_way_.empty()) return;  // it ended because there was nothing to do
-  LetUnderWayWait();
   // It may have been about to end when it got them, so the first time costs nothing.
-  if (++workers_lost_ > 1) {
-    Stop("telem-deliver ended with records under way", NextDelay(++failures_));
-  }
+  if (++workers_lost_ == 1) return LetUnderWayWait();
+  SetUnderWayApart();
+  Stop("telem-deliver ended with records under way", NextDelay(++failures_));
 }
 
 void Delivery::OnOverdue() {
   worker_.Kill();
-  LetUnderWayWait();
+  SetUnderWayApart();
   Stop("telem-deliver gave no verdict within 30 s and was ended", NextDelay(++failures_));
 }
 
 void Delivery::LetUnderWayWait() {
   for (const UnderWay& record : under_way_) spool_.PutBack(record.record);
   under_way_.clear();
+  limited_until_ = {};
+  overdue_.Clear();
+}
+
+// One of them did it, and nobody knows which.
+void Delivery::SetUnderWayApart() {
+  for (const UnderWay& record : under_way_) SetApart(record.record, record.failures + 1);
+  under_way_.clear();
+  limited_until_ = {};
   overdue_.Clear();
 }
 
 void Delivery::Stop(std::string_view why, std::chrono::milliseconds delay) {
+  ++epoch_;
   not_before_ = loop_.clock().Monotonic() + delay;
   if (failures_ == 1) {
     Log(LogLevel::kWarning, "delivery to " + settings_.server + " failed: " + std::string(why) +
@@ -434,7 +518,7 @@ void Delivery::TryNow() {
   not_before_ = {};
   limited_until_ = {};
   if (!leftover_.empty()) leftover_due_ = {};
-  for (Alone& alone : alone_) alone.not_before = {};
+  spool_.ReleaseAll();
 }
 
 void Delivery::Restart() {
@@ -450,26 +534,26 @@ void Delivery::Cut() {
 }
 
 bool Delivery::Evict(WallTime end, size_t count, std::string_view why) {
-  for (const Alone& alone : alone_) spool_.PutBack(alone.record);
-  alone_.clear();
+  spool_.ForgetFailures();
   for (size_t i = 0; i < count; ++i) {
     const WaitingRecord* const oldest = spool_.Oldest();
     if (oldest == nullptr || oldest->id().Time() >= end) return false;
-    UnderWay evicted;
-    evicted.record = *spool_.TakeOldest();
-    Finish(evicted, RecordState::kEvicted, why);
+    Finish(Describe(*spool_.TakeOldest()), RecordState::kEvicted, why);
   }
   return true;
 }
 
 std::optional<MonotonicTime> Delivery::next_attempt() const {
   if (!IsOn()) return std::nullopt;
-  auto earliest = MonotonicTime::max();
-  for (const Alone& alone : alone_) earliest = std::min(earliest, alone.not_before);
-  if (spool_.Oldest() != nullptr)
-    earliest = std::min(earliest, std::max(not_before_, limited_until_));
+  const MonotonicTime now = loop_.clock().Monotonic();
+  auto earliest = spool_.NextDue().value_or(MonotonicTime::max());
+  if (spool_.HasReady(now)) {
+    earliest = {};
+  } else if (const auto release = spool_.NextRelease(now)) {
+    earliest = std::min(earliest, *release);
+  }
   if (earliest == MonotonicTime::max()) return std::nullopt;
-  return std::max(earliest, not_before_);
+  return std::max({earliest, not_before_, limited_until_});
 }
 
 void Delivery::SetTimer() {
@@ -477,20 +561,19 @@ void Delivery::SetTimer() {
   timer_.Clear();
   if (wants_another_pass_) return timer_.SetAt(now);
   auto wake = leftover_due_;
-  // While records are under way their verdicts drive what follows.
+  // One that is due already waits for something else: a verdict, or consent, whose end is a
+  // signal's.
   const auto attempt = next_attempt();
-  if (attempt && (*attempt > now || under_way_.empty())) wake = *attempt;
+  if (attempt && *attempt > now) wake = *attempt;
   if (const WaitingRecord* const oldest = spool_.Oldest()) {
-    const auto expires = oldest->id().Time() + std::chrono::minutes(settings_.record_expiry);
-    // By the wall clock, which may be wrong: never more often than once a minute.
-    const auto left =
-        std::max<std::chrono::nanoseconds>(expires - loop_.clock().Now(), std::chrono::minutes(1));
-    wake = std::min(wake, now + left);
+    const MonotonicTime expires(std::chrono::seconds(oldest->since + int64_t{1}) +
+                                std::chrono::minutes(settings_.record_expiry));
+    wake = std::min(wake, std::max(expires, now + std::chrono::seconds(1)));
   }
-  if (wake == MonotonicTime::max()) return;
-  // Not due yet means that something else is waited for (consent): its end is a signal's.
-  if (wake <= now) return;
-  timer_.SetAt(wake);
+  if (spool_.NextDue()) {
+    wake = std::min(wake, std::max(deferred_expire_, now + std::chrono::seconds(1)));
+  }
+  if (wake != MonotonicTime::max()) timer_.SetAt(wake);
 }
 
 }  // namespace telem

@@ -1,9 +1,11 @@
 // Delivery: decides when a record is handed to telem-deliver, and what follows from its verdict.
 //
 // Fresh records go out at once while nothing is wrong; else they wait in the spool, oldest first.
+// Over its half of the rate limit a uid's records wait, and nobody else's for them.
 // What the server says about one record concerns that record, what shows that the server or the way
-// to it is in trouble stops everything for a while (backoff.h). A record that fails alone goes
-// behind the others and is tried again by its own backoff; one that can never succeed is rejected.
+// to it is in trouble stops everything for a while (backoff.h). Whatever it was, a record that
+// failed goes behind the others and is tried again by its own backoff, so that no number of
+// poisoned ones blocks the rest; one that can never succeed is rejected.
 //
 // One round of the loop: verdicts come in and add their lines to the journal; Offer() and Pump()
 // hand over new records; RemoveFinished() gives up the files of finished ones, once the journal is
@@ -47,6 +49,12 @@ class Delivery {
   // A record whose sender is told that it was not taken over after all, and why.
   void Drop(const WaitingRecord& record, std::string_view why);
 
+  // A waiting one that makes room in a full spool.
+  void EvictForRoom(const WaitingRecord& record);
+
+  // A file that was found in the spool and is no record that could be delivered.
+  void RejectFound(const Spool::Found& found);
+
   // For people, who look at single records (SpoolDesk): how far one has come.
   enum class Standing { kWaiting, kUnderWay, kFailedAlone, kFinished };
   struct Progress {
@@ -62,6 +70,7 @@ class Delivery {
   bool Evict(const RecordId& id, std::string_view why);
   // Whether records are to be sent at all.
   bool IsOn() const;
+  // Whether a record that comes from elsewhere is too old, by its id.
   bool IsExpired(const RecordId& id) const;
 
   // Hands over what may go now, and sets the timer for the rest.
@@ -90,7 +99,7 @@ class Delivery {
   // Records that telem-deliver has and that have no verdict yet.
   size_t under_way() const { return under_way_.size(); }
   // Records that the spool does not count among its waiting ones and that have no last state yet.
-  size_t not_in_spool_list() const { return under_way_.size() + alone_.size() + finished_.size(); }
+  size_t not_in_spool_list() const { return under_way_.size() + finished_.size(); }
 
   struct Trouble {
     std::string text;
@@ -110,33 +119,38 @@ class Delivery {
     unsigned severity = 0;
     uint64_t bytes = 0;  // headers and payload
     unsigned failures = 0;
+    unsigned epoch = 0;  // how many failures of the server there had been
     MonotonicTime since{};
   };
-  // A record that failed while others did not.
-  struct Alone {
-    WaitingRecord record;
-    unsigned failures = 0;
-    MonotonicTime not_before;
-  };
+  using Deferred = WaitingList::Deferred;
   struct Finished {
     WaitingRecord record;
     RecordState state;
     std::string detail;
+    std::string file_name;  // of one that was found and has no name of ours
   };
   enum class Step { kDone, kStop };
+  // Why a record may not go out before `until`: the limit of all is reached, or its uid's share.
+  struct Limited {
+    bool is_for_all;
+    MonotonicTime until;
+  };
 
   bool GiveUpFile(const Finished& finished);
   bool MayHandOver();
   Step HandOverNext();
-  bool HasRoomInLimit(uint64_t bytes);
+  std::optional<Deferred> TakeNext(MonotonicTime now);
+  std::optional<Limited> FindLimit(const WaitingRecord& record, MonotonicTime now);
   void HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,
                 std::string_view header_text, std::string_view payload);
-  Step PutAside(const WaitingRecord& record, const Error& error);
-  bool SetApart(const WaitingRecord& record, unsigned failures);
+  void PutAside(const Deferred& next, const Error& error);
+  std::chrono::milliseconds SetApart(const WaitingRecord& record, unsigned failures);
   void ExpireOldest();
+  bool IsExpired(const WaitingRecord& record) const;
   void Finish(const UnderWay& record, RecordState state, std::string_view detail);
   void AddLine(const UnderWay& record, RecordState state, std::string_view detail);
   UnderWay Describe(const WaitingRecord& record) const;
+  static void DescribeBy(UnderWay& record, std::string_view header_text);
 
   void OnVerdict(const Verdict& verdict);
   void OnAccepted(const UnderWay& record);
@@ -144,6 +158,7 @@ class Delivery {
   void OnWorkerGone();
   void OnOverdue();
   void LetUnderWayWait();
+  void SetUnderWayApart();
   void Stop(std::string_view why, std::chrono::milliseconds delay);
   std::chrono::milliseconds NextDelay(unsigned failures) const;
   void NoteError(std::string text);
@@ -161,11 +176,12 @@ class Delivery {
   DeliverySettings target_;  // what the worker was started with
 
   std::vector<UnderWay> under_way_;
-  std::vector<Alone> alone_;
+  MonotonicTime deferred_expire_{};  // when to look next whether one that failed has expired
   std::vector<Finished> finished_;
   std::vector<Finished> leftover_;  // counted, and their files are still there
   MonotonicTime leftover_due_ = MonotonicTime::max();
   unsigned failures_ = 0;          // of the server or the way to it, in a row
+  unsigned epoch_ = 0;             // such failures ever
   unsigned first_failures_ = 0;    // of records that had not failed before, in a row
   unsigned workers_lost_ = 0;      // processes that ended with records under way, in a row
   MonotonicTime not_before_{};     // nothing is handed over earlier

@@ -30,7 +30,7 @@ class DeliveryTest : public testing::Test {
     settings_.cainfo = folder_ + "/script";
     settings_.config_dir = folder_ + "/etc";
     ASSERT_TRUE(loop_.Open());
-    auto spool = Spool::Open(folder_ + "/spool", folder_ + "/rejected");
+    auto spool = Spool::Open(clock_, folder_ + "/spool", folder_ + "/rejected");
     auto journal = Journal::Open(folder_ + "/log", 1000);
     ASSERT_TRUE(spool && journal);
     spool_.emplace(std::move(*spool));
@@ -57,13 +57,13 @@ class DeliveryTest : public testing::Test {
     ASSERT_TRUE(ReplaceFile(folder_ + "/script", lines, 0600));
   }
 
-  void Offer(std::string_view classification) {
+  void Offer(std::string_view classification, uid_t uid = 0) {
     HeaderViews headers = SampleHeaders();
     headers[Header::kClassification] = classification;
     std::string text;
     AppendHeaders(text, headers);
-    const SpoolFileName name{MakeRecordId(clock_.Now()), 0, 1};
-    const auto record = spool_->Put(name, text, "p");
+    const SpoolFileName name{ids_.Next(clock_.Now()), uid, 1};
+    const auto record = spool_->Put(name, 1, text, "p");
     ASSERT_TRUE(record);
     ++counters_.accepted;
     delivery_->Offer(*record, text, "p");
@@ -94,6 +94,7 @@ class DeliveryTest : public testing::Test {
   }
 
   std::string folder_;
+  RecordIdSource ids_;
   FakeClock clock_;
   EventLoop loop_{clock_};
   Settings settings_;
@@ -267,7 +268,7 @@ TEST_F(DeliveryTest, GivesUpWhatWasMadeBeforeATime) {
 }
 
 TEST_F(DeliveryTest, KeepsTheRateLimitForFreshAndForWaitingOnes) {
-  limiter_.records().SetLimit(5, minutes(15));
+  limiter_.SetLimits({.records = 5, .record_window = minutes(15)});
   for (int i = 0; i < 8; ++i) Offer("org.example/good/one");
   ASSERT_TRUE(RunUntilDelivered(5));
   ASSERT_TRUE(RunUntilIdle());

@@ -232,12 +232,14 @@ Result<SpoolDesk::Teller> SpoolDesk::Import(const ControlRequest& request) {
   if (parts_.delivery.IsExpired(sent_as.id)) {
     return TellOnce(FlatJsonWriter().Add("result", "expired"));
   }
-  if (!parts_.spool.HasRoom(bytes.size(), parts_.settings.spool_max_size)) {
+  if (!parts_.spool.HasRoom(peer_.uid, bytes.size() - 1,
+                            {.max_kib = parts_.settings.spool_max_size, .uid_max_kib = -1})) {
     return Fail(ErrorCode::kNoSpace, "the spool is full (spool_max_size)");
   }
   // Who imports it answers for it here: a uid of another machine means nothing on this one.
   const SpoolFileName name{sent_as.id, peer_.uid, sent_as.payload_size};
-  TELEM_TRY(const WaitingRecord record, parts_.spool.Put(name, parts.header_text, parts.payload));
+  TELEM_TRY(const WaitingRecord record,
+            parts_.spool.Put(name, SeverityOf(parts.headers), parts.header_text, parts.payload));
   known_->insert(name.id);
   ++parts_.counters.accepted;
   LetWait(record, parts, "imported");
@@ -333,7 +335,8 @@ Result<SpoolDesk::Teller> SpoolDesk::RetryRejected(const std::string& wanted) {
   if (parts_.delivery.IsExpired(name->id)) {
     return Fail(ErrorCode::kInvalid, "it is older than record_expiry, so it would not be sent");
   }
-  if (!parts_.spool.HasRoom(bytes.size(), parts_.settings.spool_max_size)) {
+  if (!parts_.spool.HasRoom(peer_.uid, bytes.size() - 1,
+                            {.max_kib = parts_.settings.spool_max_size, .uid_max_kib = -1})) {
     return Fail(ErrorCode::kNoSpace, "the spool is full (spool_max_size)");
   }
   TELEM_TRY(const WaitingRecord record, parts_.spool.TakeBack(file.name, *name, bytes.size()));
@@ -374,7 +377,10 @@ void SpoolDesk::LetWait(const WaitingRecord& record, const SpoolFileParts& parts
                         const char* what) {
   AddLine(record.name, parts.headers, parts.header_text.size() + parts.payload.size(),
           RecordState::kSpooled, ByHand(what));
-  parts_.spool.PutBack(record);
+  WaitingRecord known = record;
+  known.since = parts_.spool.SinceOf(record.id().Time());
+  known.SetSeverity(SeverityOf(parts.headers));
+  parts_.spool.PutBack(known);
   parts_.admission.SyncSoon();
 }
 

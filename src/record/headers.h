@@ -81,6 +81,11 @@ Result<HeaderViews> TakeHeaders(std::string_view& text);
 // 32 lower-case hex digits, decimal timestamp and payload version.
 Status CheckHeaders(const HeaderViews& headers);
 
+// 1..4, of headers that were checked.
+inline unsigned SeverityOf(const HeaderViews& headers) {
+  return static_cast<unsigned>(headers[Header::kSeverity].front() - '0');
+}
+
 // Appends the fifteen lines. A value longer than servers take is cut, and bytes other than
 // printable ASCII become `?`: 1.x clients copy what the firmware says of itself, and one odd vendor
 // name must not cost a machine all its records.

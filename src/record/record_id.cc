@@ -33,6 +33,22 @@ RecordId MakeRecordId(WallTime now) {
   return id;
 }
 
+RecordId RecordIdSource::Next(WallTime now) {
+  RecordId id = MakeRecordId(now);
+  if (id <= last_) {
+    // The last one, plus a random step of 32 bits: nobody learns from an id how many came between.
+    unsigned carry = 1;
+    for (size_t i = id.bytes.size(); i-- > 0;) {
+      const unsigned step = i >= 12 ? id.bytes[i] : 0;
+      const unsigned sum = last_.bytes[i] + step + carry;
+      id.bytes[i] = static_cast<unsigned char>(sum);
+      carry = sum >> 8;
+    }
+  }
+  last_ = id;
+  return id;
+}
+
 std::optional<RecordId> ParseRecordId(std::string_view hex) {
   if (!IsLowerHex(hex, kHexIdSize)) return std::nullopt;
   const auto value = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };

@@ -31,6 +31,17 @@ struct RecordId {
 // A fresh id for a record that came in at `now`.
 RecordId MakeRecordId(WallTime now);
 
+// Makes the ids of one run of a daemon: each sorts behind the one before, also within a millisecond
+// and when the clock is set back. Then an id's time is that of the id before, until the clock has
+// come up to it again; a record's true time is in its journal line.
+class RecordIdSource {
+ public:
+  RecordId Next(WallTime now);
+
+ private:
+  RecordId last_{};
+};
+
 // Exactly 32 lower-case hex digits.
 std::optional<RecordId> ParseRecordId(std::string_view hex);
 

@@ -103,8 +103,11 @@ void JournalReader::TakeLine(std::string_view text) {
     JournalEntry& entry = entries_[at->second - first_];
     entry.state = line->state;
     entry.detail = line->detail;
-    entry.severity = line->severity;
-    entry.bytes = line->bytes;
+    // Of one whose file could not be read any more only the first line says what it was.
+    if (line->severity != 0 || entry.severity == 0) {
+      entry.severity = line->severity;
+      entry.bytes = line->bytes;
+    }
     // A daemon that found the record at its start does not know who sent it any more.
     if (!line->comm.empty() || entry.comm.empty()) {
       entry.uid = line->uid;

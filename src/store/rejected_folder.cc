@@ -109,6 +109,12 @@ Result<UniqueFd> RejectedFolder::Open() const { return OpenFolder(path_); }
 Status RejectedFolder::TakeIn(int from, const std::string& name, std::string_view reason) {
   TELEM_CHECK(EnsureFolder(path_, 0700));
   TELEM_TRY(const UniqueFd folder, Open());
+  struct stat st;
+  if (::fstatat(from, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+      static_cast<uint64_t>(st.st_size) > kMaxBytes) {
+    if (::unlinkat(from, name.c_str(), 0) != 0) return SystemError("remove '" + name + "'", errno);
+    return Fail(ErrorCode::kInvalid, "'" + name + "': more than may be set aside, removed it");
+  }
   // The reason first: one without its file harms nobody. Where it cannot be written the record is
   // still set aside, so that it does not hold up others.
   (void)AddReason(name, reason);

@@ -26,7 +26,8 @@ class RejectedFolder {
   explicit RejectedFolder(std::string path) : path_(std::move(path)) {}
 
   // Moves the file `name` out of the folder `from`. A file that is gone already is fine. What is
-  // no regular file stays where it is when the two are on different file systems: kInvalid.
+  // no regular file stays where it is when the two are on different file systems: kInvalid. A file
+  // of more than kMaxBytes takes the place of none here, it is removed: kInvalid likewise.
   Status TakeIn(int from, const std::string& name, std::string_view reason);
 
   struct File {

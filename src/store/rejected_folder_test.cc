@@ -85,6 +85,14 @@ TEST_F(RejectedFolderTest, KeepsTenMebibytesAndNoMore) {
   EXPECT_EQ(List().front().name, "2");
 }
 
+TEST_F(RejectedFolderTest, AFileThatIsLargerThanAllTakesNobodysPlace) {
+  TakeIn("small", "bytes", "400 no");
+  folder_.Write("spool/huge", std::string(RejectedFolder::kMaxBytes + 1, 'x'));
+  EXPECT_EQ(rejected_.TakeIn(spool_.get(), "huge", "no record").error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(folder_.CountFiles("spool"), 0u);
+  EXPECT_EQ(List().size(), 1u);
+}
+
 TEST_F(RejectedFolderTest, ReasonsOfFilesThatAreGoneDoNotHeapUp) {
   const std::string reason(300, 'r');
   for (int i = 0; i < 1000; ++i) TakeIn(std::to_string(i), "x", reason);

@@ -6,10 +6,11 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <cstdio>
 
 #include "base/files.h"
+#include "base/text.h"
 
 namespace telem {
 namespace {
@@ -18,7 +19,8 @@ namespace {
 // overwritten by the next record. The dot keeps it out of every listing of records.
 constexpr const char* kIncoming = ".incoming";
 
-uint32_t BlocksOf(uint64_t bytes) { return static_cast<uint32_t>((bytes + 4095) / 4096); }
+// So many files of unknown severity are read when one record has to make room.
+constexpr int kSeveritiesAtOnce = 16;
 
 Status WriteParts(int fd, std::string_view header_text, std::string_view payload) {
   iovec parts[3] = {{const_cast<char*>(header_text.data()), header_text.size()},
@@ -34,8 +36,12 @@ Status WriteParts(int fd, std::string_view header_text, std::string_view payload
 
 }  // namespace
 
-Result<Spool> Spool::Open(const std::string& folder, const std::string& rejected_folder) {
-  Spool spool(rejected_folder);
+Spool::Spool(const Clock& clock, const std::string& rejected_folder)
+    : clock_(&clock), rejected_(rejected_folder), list_({0, ::geteuid()}) {}
+
+Result<Spool> Spool::Open(const Clock& clock, const std::string& folder,
+                          const std::string& rejected_folder) {
+  Spool spool(clock, rejected_folder);
   TELEM_TRY(spool.folder_, OpenFolder(folder));
   if (::flock(spool.folder_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
@@ -51,8 +57,8 @@ Result<Spool> Spool::Open(const std::string& folder, const std::string& rejected
   return spool;
 }
 
-Result<WaitingRecord> Spool::Put(const SpoolFileName& name, std::string_view header_text,
-                                 std::string_view payload) {
+Result<WaitingRecord> Spool::Put(const SpoolFileName& name, unsigned severity,
+                                 std::string_view header_text, std::string_view payload) {
   TELEM_TRY(const UniqueFd file,
             OpenAt(folder_.get(), kIncoming, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   Status written = WriteParts(file.get(), header_text, payload);
@@ -63,57 +69,76 @@ Result<WaitingRecord> Spool::Put(const SpoolFileName& name, std::string_view hea
     ::unlinkat(folder_.get(), kIncoming, 0);
     return WithContext("keep a record in the spool", std::move(written.error()));
   }
-  if (is_scanning()) own_.insert(name.id);
-  const WaitingRecord record{name, BlocksOf(header_text.size() + payload.size() + 1)};
-  blocks_ += record.blocks;
+  if (is_scanning() && !scans_foreign_) own_.insert(name.id);
+  WaitingRecord record{.name = name, .since = WaitingSeconds(clock_->Monotonic())};
+  record.SetSize(header_text.size() + payload.size() + 1);
+  record.SetSeverity(severity);
+  list_.Count(record);
   return record;
 }
 
 Result<WaitingRecord> Spool::TakeBack(const std::string& rejected_name, const SpoolFileName& name,
                                       size_t size) {
   TELEM_CHECK(rejected_.GiveBack(rejected_name, folder_.get(), name.ToText()));
-  if (is_scanning()) own_.insert(name.id);
-  const WaitingRecord record{name, BlocksOf(size)};
-  blocks_ += record.blocks;
+  if (is_scanning() && !scans_foreign_) own_.insert(name.id);
+  WaitingRecord record{.name = name, .since = SinceOf(name.id.Time())};
+  record.SetSize(size);
+  list_.Count(record);
   return record;
 }
 
-bool Spool::HasRoom(size_t bytes, int64_t max_kib) const {
-  if (max_kib < 0) return true;
-  return (blocks_ + BlocksOf(bytes)) * kBlock <= static_cast<uint64_t>(max_kib) * 1024;
+namespace {
+
+bool Fits(uint64_t blocks, int64_t max_kib) {
+  return max_kib < 0 || blocks * 4096 <= static_cast<uint64_t>(max_kib) * 1024;
+}
+
+uint64_t BlocksFor(size_t bytes) { return (bytes + 1 + 4095) / 4096; }
+
+}  // namespace
+
+bool Spool::HasRoom(uid_t uid, size_t bytes, const Bounds& bounds) const {
+  const uint64_t more = BlocksFor(bytes);
+  return Fits(list_.held().blocks + leftover_blocks_ + more, bounds.max_kib) &&
+         Fits(held(uid).blocks + more, bounds.uid_max_kib);
+}
+
+std::optional<WaitingRecord> Spool::TakeForRoom(uid_t uid, size_t bytes, const Bounds& bounds) {
+  const uint64_t more = BlocksFor(bytes);
+  const size_t own = list_.HolderOf(uid);
+  const uint64_t in_all = list_.held().blocks + leftover_blocks_ + more;
+  const uint64_t of_uid = list_.held(own).blocks + more;
+  if (!Fits(in_all - list_.waiting_blocks(), bounds.max_kib) ||
+      !Fits(of_uid - list_.waiting_blocks(own), bounds.uid_max_kib)) {
+    return std::nullopt;
+  }
+  std::optional<size_t> from;
+  if (!Fits(of_uid, bounds.uid_max_kib)) {
+    from = own;
+  } else if (!Fits(in_all, bounds.max_kib)) {
+    from = list_.FindLargest();
+  }
+  if (!from) return std::nullopt;
+  LearnSeverities(*from);
+  return list_.TakeLeast(*from);
+}
+
+void Spool::LearnSeverities(size_t holder) {
+  for (int i = 0; i < kSeveritiesAtOnce; ++i) {
+    auto record = list_.TakeUnknown(holder);
+    if (!record) return;
+    const std::string text = ReadHeaders(record->name.ToText());
+    const auto headers = SplitHeaders(text);
+    // One that is not to be read is worth least.
+    record->SetSeverity(1);
+    if (headers && CheckHeaders(*headers)) record->SetSeverity(SeverityOf(*headers));
+    list_.Add(*record);
+  }
 }
 
 void Spool::PutBack(const WaitingRecord& record) {
-  const auto at = std::find_if(waiting_.begin(), waiting_.end(), [&](const WaitingRecord& other) {
-    return record.id() < other.id();
-  });
-  waiting_.insert(at, record);
-}
-
-std::optional<WaitingRecord> Spool::TakeOldest() {
-  if (waiting_.empty()) return std::nullopt;
-  const WaitingRecord record = waiting_.front();
-  waiting_.pop_front();
-  return record;
-}
-
-std::optional<WaitingRecord> Spool::Find(const RecordId& id) const {
-  const auto is_it = [&](const WaitingRecord& record) { return record.id() == id; };
-  if (const auto at = std::find_if(waiting_.begin(), waiting_.end(), is_it); at != waiting_.end()) {
-    return *at;
-  }
-  const auto at = std::find_if(found_.begin(), found_.end(), is_it);
-  return at == found_.end() ? std::nullopt : std::optional(*at);
-}
-
-std::optional<WaitingRecord> Spool::Take(const RecordId& id) {
-  const auto record = Find(id);
-  if (record) {
-    const auto is_it = [&](const WaitingRecord& other) { return other.id() == id; };
-    std::erase_if(found_, is_it);
-    std::erase_if(waiting_, is_it);
-  }
-  return record;
+  list_.Add(record);
+  list_.Release(record);
 }
 
 Result<std::string> Spool::Read(const WaitingRecord& record) const {
@@ -121,7 +146,7 @@ Result<std::string> Spool::Read(const WaitingRecord& record) const {
             OpenAt(folder_.get(), record.name.ToText(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   std::string bytes;
   // The size is known but for the padding to whole blocks; one byte more shows a file that grew.
-  bytes.resize(record.blocks * kBlock + 1);
+  bytes.resize(record.blocks() * kBlock + 1);
   size_t size = 0;
   while (size < bytes.size()) {
     const ssize_t n = ::read(file.get(), bytes.data() + size, bytes.size() - size);
@@ -139,13 +164,6 @@ Status Spool::Remove(const WaitingRecord& record) {
   if (::unlinkat(folder_.get(), record.name.ToText().c_str(), 0) != 0 && errno != ENOENT) {
     return SystemError("remove '" + record.name.ToText() + "' from the spool", errno);
   }
-  blocks_ -= record.blocks;
-  return {};
-}
-
-Status Spool::Reject(const WaitingRecord& record, std::string_view reason) {
-  TELEM_CHECK(rejected_.TakeIn(folder_.get(), record.name.ToText(), reason));
-  blocks_ -= record.blocks;
   return {};
 }
 
@@ -157,80 +175,119 @@ Result<bool> Spool::ScanSome(size_t count, const std::function<void(const Found&
     if (entry == nullptr) {
       if (errno != 0) {
         const int err = errno;
-        for (const WaitingRecord& found : found_) own_.insert(found.id());
+        if (!scans_foreign_) list_.ForEach([&](const auto& record) { own_.insert(record.id()); });
         ::rewinddir(scan_.get());
         return SystemError("list the spool", err);
       }
-      scan_.reset();
       own_.clear();
-      // Found records are older than those that came since; ids sort by time.
-      std::sort(found_.begin(), found_.end(),
-                [](const WaitingRecord& a, const WaitingRecord& b) { return a.id() < b.id(); });
-      waiting_.insert(waiting_.begin(), found_.begin(), found_.end());
-      std::vector<WaitingRecord>().swap(found_);
+      if (has_foreign_ && !scans_foreign_) {
+        scans_foreign_ = true;
+        ::rewinddir(scan_.get());
+        continue;
+      }
+      scan_.reset();
       return false;
     }
     if (entry->d_name[0] == '.') continue;
-    if (const auto found = Look(entry->d_name)) {
-      if (found->kind == Found::Kind::kRecord || found->kind == Found::Kind::kTakenOverFrom1x) {
-        found_.push_back(found->record);
-        blocks_ += found->record.blocks;
-      }
-      tell(*found);
-    }
+    const std::string file_name = entry->d_name;
+    const auto name = ParseSpoolFileName(file_name);
+    if (!name) has_foreign_ = true;
+    if (name.has_value() == scans_foreign_ || (name && own_.contains(name->id))) continue;
+    if (const auto found = Look(file_name, name)) tell(*found);
   }
   return true;
 }
 
-// What one file is. Nothing when it is gone, or one that this daemon put there itself since it
-// started.
-std::optional<Spool::Found> Spool::Look(const std::string& file_name) {
-  const auto name = ParseSpoolFileName(file_name);
-  if (name && own_.contains(name->id)) return std::nullopt;
+// What one file is; `name` is its name, if that is one of ours. Nothing when it is gone.
+std::optional<Spool::Found> Spool::Look(const std::string& file_name,
+                                        const std::optional<SpoolFileName>& name) {
   struct stat st;
   if (::fstatat(folder_.get(), file_name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     return std::nullopt;
   }
-  const auto reject = [&](std::string reason) {
-    if (const Status moved = rejected_.TakeIn(folder_.get(), file_name, reason); !moved) {
-      reason += "; " + moved.error().message;
-    }
-    return Found{Found::Kind::kRejected, file_name, {}, std::move(reason)};
-  };
-  if (!S_ISREG(st.st_mode)) return reject("no regular file");
-  if (st.st_uid != ::geteuid()) return reject("belongs to another user");
-  const auto size = static_cast<uint64_t>(st.st_size);
-  if (size > kMaxSpoolFile) return reject("too large for a record");
-  if (name) {
-    if (size <= name->payload_size) return reject("shorter than its name says");
-    return Found{Found::Kind::kRecord, file_name, {*name, BlocksOf(size)}, ""};
+  Found found;
+  found.kind = Found::Kind::kInvalid;
+  found.file_name = file_name;
+  if (name) found.name = *name;
+  if (!S_ISREG(st.st_mode)) {
+    found.reason = "no regular file";
+    return found;
   }
+  found.size = static_cast<uint64_t>(st.st_size);
   const int64_t mtime_ms =
       static_cast<int64_t>(st.st_mtim.tv_sec) * 1000 + st.st_mtim.tv_nsec / 1'000'000;
-  auto record = TakeOverForeign(file_name, st.st_uid, mtime_ms);
-  if (!record && record.error().code != ErrorCode::kInvalid &&
-      record.error().code != ErrorCode::kTooLarge) {
-    return Found{Found::Kind::kUnreadable, file_name, {}, record.error().message};
+  if (st.st_uid != ::geteuid()) {
+    found.reason = "belongs to another user";
+  } else if (found.size > kMaxSpoolFile) {
+    found.reason = "too large for a record";
+  } else if (!name) {
+    if (const Status taken = TakeOverForeign(found, mtime_ms, st.st_uid); !taken) {
+      found.reason = taken.error().message;
+      const ErrorCode code = taken.error().code;
+      if (code != ErrorCode::kInvalid && code != ErrorCode::kTooLarge) {
+        found.kind = Found::Kind::kUnreadable;
+      }
+    }
+  } else if (found.size <= name->payload_size) {
+    found.reason = "shorter than its name says";
+  } else {
+    found.kind = Found::Kind::kRecord;
+    Add(found.name, found.size, mtime_ms);
+    return found;
   }
-  if (!record) return reject(record.error().message);
-  return Found{Found::Kind::kTakenOverFrom1x, file_name, *record, ""};
+  if (found.kind == Found::Kind::kInvalid) found.header_text = ReadHeaders(file_name);
+  return found;
 }
 
 // A file of 1.x or 2.x gets an id (its time from the file's) and a name of ours. The 2.x line that
 // names a configuration file stays in it and is skipped when it is read.
-Result<WaitingRecord> Spool::TakeOverForeign(const std::string& file_name, uint32_t uid,
-                                             int64_t mtime_ms) {
+Status Spool::TakeOverForeign(Found& found, int64_t mtime_ms, uid_t uid) {
   TELEM_TRY(const UniqueFd file,
-            OpenAt(folder_.get(), file_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+            OpenAt(folder_.get(), found.file_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   TELEM_TRY(const std::string bytes, ReadAll(file.get(), kMaxSpoolFile));
   TELEM_TRY(const SpoolFileParts parts, ParseSpoolFile(bytes));
   const SpoolFileName name{MakeRecordId(WallTime(std::chrono::milliseconds(mtime_ms))), uid,
                            static_cast<uint32_t>(parts.payload.size())};
-  if (::renameat(folder_.get(), file_name.c_str(), folder_.get(), name.ToText().c_str()) != 0) {
-    return SystemError("rename '" + file_name + "'", errno);
+  if (::renameat(folder_.get(), found.file_name.c_str(), folder_.get(), name.ToText().c_str()) !=
+      0) {
+    return SystemError("rename '" + found.file_name + "'", errno);
   }
-  own_.insert(name.id);
-  return WaitingRecord{name, BlocksOf(bytes.size())};
+  found.kind = Found::Kind::kTakenOverFrom1x;
+  found.name = name;
+  Add(name, bytes.size(), mtime_ms);
+  return {};
+}
+
+int32_t Spool::SinceOf(WallTime made) const {
+  // One from the future is of now: the clock was wrong then or is now.
+  const auto age = std::clamp<std::chrono::milliseconds>(
+      clock_->Now() - made, std::chrono::milliseconds(0), std::chrono::hours(24 * 365 * 50));
+  return WaitingSeconds(clock_->Monotonic() - age);
+}
+
+// Lets a found record wait. Its age is what its file says, or its id where that says more: a file
+// that was copied is younger than its record.
+void Spool::Add(const SpoolFileName& name, uint64_t size, int64_t mtime_ms) {
+  const WallTime made = std::min(name.id.Time(), WallTime(std::chrono::milliseconds(mtime_ms)));
+  WaitingRecord record{.name = name, .since = SinceOf(made)};
+  record.SetSize(size);
+  list_.Count(record);
+  list_.Add(record);
+}
+
+// The header lines at the front of a file; nothing where they are not in order.
+std::string Spool::ReadHeaders(const std::string& file_name) const {
+  const auto file = OpenAt(folder_.get(), file_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (!file) return "";
+  // A 2.x file may have a line of a path in front.
+  std::string bytes(kMaxHeaders + 4096, '\0');
+  const ssize_t n = ::read(file->get(), bytes.data(), bytes.size());
+  if (n <= 0) return "";
+  std::string_view rest(bytes.data(), static_cast<size_t>(n));
+  if (rest.starts_with("CFG:")) TakeUntil(rest, '\n');
+  const std::string_view whole = rest;
+  if (!TakeHeaders(rest)) return "";
+  return std::string(whole.substr(0, whole.size() - rest.size()));
 }
 
 }  // namespace telem

@@ -1,5 +1,6 @@
 #include "store/spool.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@ class SpoolTest : public testing::Test {
   void SetUp() override { std::filesystem::create_directory(folder_ / "spool"); }
 
   Spool Open() {
-    auto spool = Spool::Open(folder_ / "spool", folder_ / "rejected");
+    auto spool = Spool::Open(clock_, folder_ / "spool", folder_ / "rejected");
     EXPECT_TRUE(spool) << spool.error().message;
     return std::move(*spool);
   }
@@ -36,7 +37,7 @@ class SpoolTest : public testing::Test {
             static_cast<uint32_t>(payload.size())};
   }
   WaitingRecord Put(Spool& spool, std::string_view payload, int64_t ms = 1'795'445'503'000) {
-    const auto record = spool.Put(NameOf(payload, ms), SampleHeaderText(), payload);
+    const auto record = spool.Put(NameOf(payload, ms), 1, SampleHeaderText(), payload);
     EXPECT_TRUE(record);
     return *record;
   }
@@ -49,6 +50,7 @@ class SpoolTest : public testing::Test {
   }
 
   TestFolder folder_;
+  SystemClock clock_;
 };
 
 TEST_F(SpoolTest, KeepsWhatItWasGivenUntilItIsRemoved) {
@@ -59,6 +61,7 @@ TEST_F(SpoolTest, KeepsWhatItWasGivenUntilItIsRemoved) {
   struct stat st;
   ASSERT_EQ(::stat((folder_ / ("spool/" + record.name.ToText())).c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600u);
+  spool.Settle(record);
   ASSERT_TRUE(spool.Remove(record));
   EXPECT_EQ(spool.bytes(), 0u);
   EXPECT_EQ(folder_.CountFiles("spool"), 0u);
@@ -66,7 +69,7 @@ TEST_F(SpoolTest, KeepsWhatItWasGivenUntilItIsRemoved) {
 
 TEST_F(SpoolTest, LocksTheFolderAgainstASecondDaemon) {
   const Spool spool = Open();
-  const auto second = Spool::Open(folder_ / "spool", folder_ / "rejected");
+  const auto second = Spool::Open(clock_, folder_ / "spool", folder_ / "rejected");
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::kBusy);
 }
@@ -120,7 +123,7 @@ TEST_F(SpoolTest, TakesOverFilesOf1xAnd2xUnderNamesOfItsOwn) {
 }
 
 // One that no reader can make sense of once blocked all the others for ever.
-TEST_F(SpoolTest, MovesAsideWhatIsNoRecordAndGoesOn) {
+TEST_F(SpoolTest, TellsWhatIsNoRecordAndGoesOn) {
   {
     Spool former = Open();
     Put(former, "good");
@@ -130,11 +133,14 @@ TEST_F(SpoolTest, MovesAsideWhatIsNoRecordAndGoesOn) {
   ASSERT_EQ(::symlink("/etc/passwd", (folder_ / "spool/link").c_str()), 0);
   ASSERT_EQ(::mkfifo((folder_ / "spool/pipe").c_str(), 0600), 0);
   Spool spool = Open();
-  size_t rejected = 0;
+  size_t invalid = 0;
   for (const auto& found : ScanAll(spool)) {
-    if (found.kind == Spool::Found::Kind::kRejected) ++rejected;
+    if (found.kind != Spool::Found::Kind::kInvalid) continue;
+    ++invalid;
+    EXPECT_NE(found.reason, "");
+    EXPECT_TRUE(spool.Reject(found.file_name, found.reason));
   }
-  EXPECT_EQ(rejected, 4u);
+  EXPECT_EQ(invalid, 4u);
   EXPECT_EQ(spool.waiting(), 1u);
   EXPECT_EQ(folder_.CountFiles("rejected"), 4u);
   EXPECT_EQ(PayloadOf(spool, *spool.TakeOldest()), "good");
@@ -143,7 +149,8 @@ TEST_F(SpoolTest, MovesAsideWhatIsNoRecordAndGoesOn) {
 TEST_F(SpoolTest, RejectsWithTheReason) {
   Spool spool = Open();
   const WaitingRecord record = Put(spool, "refused");
-  ASSERT_TRUE(spool.Reject(record, "413 too large"));
+  spool.Settle(record);
+  ASSERT_TRUE(spool.Reject(record.name.ToText(), "413 too large"));
   EXPECT_EQ(folder_.CountFiles("spool"), 0u);
   EXPECT_EQ(spool.bytes(), 0u);
   const auto files = spool.rejected().List();
@@ -168,12 +175,86 @@ TEST_F(SpoolTest, FindsAndTakesARecordFromTheMiddle) {
   EXPECT_EQ(spool.TakeOldest()->id(), records[2].id());
 }
 
-TEST_F(SpoolTest, HasRoomByBlocksOfFourKiB) {
+TEST_F(SpoolTest, HasRoomByBlocksOfFourKiBForAllAndForEach) {
   Spool spool = Open();
   Put(spool, "one");
-  EXPECT_TRUE(spool.HasRoom(4096, 8));
-  EXPECT_FALSE(spool.HasRoom(4097, 8));
-  EXPECT_TRUE(spool.HasRoom(1 << 20, -1));
+  EXPECT_TRUE(spool.HasRoom(0, 4095, {.max_kib = 8}));
+  EXPECT_FALSE(spool.HasRoom(0, 4096, {.max_kib = 8}));
+  EXPECT_TRUE(spool.HasRoom(0, 1 << 20, {}));
+  EXPECT_FALSE(spool.HasRoom(0, 1, {.max_kib = 8, .uid_max_kib = 4}));
+  EXPECT_TRUE(spool.HasRoom(1000, 1, {.max_kib = 8, .uid_max_kib = 4}));
+}
+
+TEST_F(SpoolTest, MakesRoomFromWhoHoldsMostAndNeverOfWhatIsUnderWay) {
+  Spool spool = Open();
+  const auto put = [&](uid_t uid, unsigned severity) {
+    SpoolFileName name = NameOf("x");
+    name.uid = uid;
+    const auto record = spool.Put(name, severity, SampleHeaderText(), "x");
+    EXPECT_TRUE(record);
+    spool.Append(*record);
+    return *record;
+  };
+  const WaitingRecord under_way = put(65534, 1);
+  ASSERT_EQ(spool.TakeOldest()->id(), under_way.id());
+  put(65534, 3);
+  const WaitingRecord least = put(65534, 2);
+  const WaitingRecord roots = put(0, 1);
+  const Spool::Bounds bounds{.max_kib = 16};
+  EXPECT_FALSE(spool.TakeForRoom(0, 100, {.max_kib = 20})) << "there is room";
+  const auto first = spool.TakeForRoom(0, 100, bounds);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->id(), least.id());
+  spool.Settle(*first);
+  EXPECT_FALSE(spool.TakeForRoom(0, 100, bounds));
+  EXPECT_FALSE(spool.TakeForRoom(0, 16 * 1024, bounds)) << "no room could be made";
+  // Who is at its share makes room of its own.
+  const auto second = spool.TakeForRoom(0, 100, {.max_kib = 100, .uid_max_kib = 4});
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->id(), roots.id());
+}
+
+TEST_F(SpoolTest, LearnsTheSeverityOfWhatItFoundFromItsFiles) {
+  {
+    Spool former = Open();
+    for (const char* severity : {"3", "1", "2"}) {
+      HeaderViews headers = SampleHeaders();
+      headers[Header::kSeverity] = severity;
+      std::string text;
+      AppendHeaders(text, headers);
+      ASSERT_TRUE(former.Put(NameOf(severity), 1, text, severity));
+    }
+  }
+  Spool spool = Open();
+  ScanAll(spool);
+  for (const char* severity : {"1", "2", "3"}) {
+    const auto least = spool.TakeForRoom(0, 1, {.max_kib = 12 - 4 * (severity[0] - '1')});
+    ASSERT_TRUE(least);
+    EXPECT_EQ(PayloadOf(spool, *least), severity);
+    spool.Settle(*least);
+  }
+}
+
+// A clock that is set back or forward, also by a day, makes no record older than it is.
+TEST_F(SpoolTest, TheAgeOfWhatItFoundIsThatOfItsFileAndNeverNegative) {
+  FakeClock clock;
+  {
+    Spool former = Open();
+    Put(former, "old", (clock.Now() - std::chrono::hours(5)).time_since_epoch().count());
+    Put(former, "from the future",
+        (clock.Now() + std::chrono::hours(24)).time_since_epoch().count());
+  }
+  timespec future[2] = {{}, {.tv_sec = 4'000'000'000, .tv_nsec = 0}};
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "spool")) {
+    ASSERT_EQ(::utimensat(AT_FDCWD, entry.path().c_str(), future, 0), 0);
+  }
+  auto opened = Spool::Open(clock, folder_ / "spool", folder_ / "rejected");
+  ASSERT_TRUE(opened);
+  Spool spool = std::move(*opened);
+  ScanAll(spool);
+  const int32_t now = WaitingSeconds(clock.Monotonic());
+  EXPECT_EQ(spool.TakeOldest()->since, now - 5 * 3600);
+  EXPECT_EQ(spool.TakeOldest()->since, now);
 }
 
 TEST_F(SpoolTest, PutsARecordBackWhereItsAgeBelongs) {
@@ -192,6 +273,7 @@ TEST_F(SpoolTest, SaysThatAFileIsGone) {
   const WaitingRecord record = Put(spool, "x");
   ASSERT_EQ(::unlink((folder_ / ("spool/" + record.name.ToText())).c_str()), 0);
   EXPECT_EQ(spool.Read(record).error().code, ErrorCode::kNotFound);
+  spool.Settle(record);
   EXPECT_TRUE(spool.Remove(record));
   EXPECT_EQ(spool.bytes(), 0u);
 }

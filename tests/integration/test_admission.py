@@ -15,6 +15,8 @@ from support.frames import (
     sample_headers,
     spool_file_bytes,
 )
+from support.machine import NOBODY
+from support.marks import needs_root
 from support.waiting import stays, wait_until
 
 
@@ -259,3 +261,144 @@ def test_spool_sync_always_takes_records_too(make_machine, sink):
         assert connection.read_statuses(200) == [TAKEN_OVER] * 200
     assert machine.send() == TAKEN_OVER
     machine.wait_for(delivered=201, waiting=0)
+
+
+def send_as(machine, uid, count, payload=b"x", **headers):
+    """`count` records of one uid on one connection; their status bytes and event ids."""
+    sent = [sample_headers(**headers) for _ in range(count)]
+    statuses = []
+    with machine.connect(uid) as connection:
+        for at in range(0, count, 100):
+            some = sent[at : at + 100]
+            connection.send(b"".join(frame(h, payload) for h in some))
+            statuses += connection.read_statuses(len(some))
+    return statuses, [h["event_id"] for h in sent]
+
+
+# One user once filled the spool, and root's crash found no room.
+@needs_root
+def test_a_user_holds_at_most_half_of_the_spool(make_machine, away):
+    machine = make_machine(server=away.url, spool_max_size=80).start()
+    statuses, _ = send_as(machine, NOBODY, 15)
+    assert statuses == [TAKEN_OVER] * 10 + [SPOOL_FULL] * 5
+    statuses, _ = send_as(machine, NOBODY - 1, 4, payload=b"x" * 5000)
+    assert statuses == [TAKEN_OVER] * 4
+    # Root may have all the rest.
+    statuses, _ = send_as(machine, 0, 4)
+    assert statuses == [TAKEN_OVER] * 2 + [SPOOL_FULL] * 2
+    machine.wait_for(accepted=16, waiting=16, refused_spool_full=7, spool_bytes=80 * 1024)
+    # Also after a restart, when the names say whose they are.
+    assert machine.stop() == 0
+    machine.start()
+    machine.wait_for(found=16, waiting=16)
+    assert send_as(machine, NOBODY, 1)[0] == [SPOOL_FULL]
+    away.start()
+    machine.reload()
+    machine.wait_for(delivered=16, waiting=0)
+    assert send_as(machine, NOBODY, 1)[0] == [TAKEN_OVER]
+
+
+@needs_root
+def test_over_a_users_half_of_the_rate_its_records_wait_and_nobody_elses_do(make_machine, sink):
+    machine = make_machine(server=sink.url, record_burst_limit=40, spool_max_size=-1).start()
+    statuses, _ = send_as(machine, NOBODY, 1000)
+    assert statuses == [TAKEN_OVER] * 1000
+    machine.wait_for(delivered=20, waiting=980)
+    _, [event_id] = send_as(machine, 0, 1)
+    sink.wait_for_event(event_id)
+    _, theirs = send_as(machine, NOBODY - 1, 5)
+    for event_id in theirs:
+        sink.wait_for_event(event_id)
+    machine.wait_for(delivered=26, waiting=980)
+    # The half of another one is not what nobody left over.
+    _, theirs = send_as(machine, 0, 20)
+    machine.wait_for(delivered=40, waiting=986)
+    machine.reload()
+    assert stays(lambda: len(sink.requests) == 40, 0.3)
+
+
+@needs_root
+@pytest.mark.parametrize("limit", [{"record_burst_limit": 10},
+                                   {"record_burst_limit": -1, "byte_burst_limit": 100_000}],
+                         ids=["records", "bytes"])
+def test_strategy_drop_refuses_a_user_over_its_half(make_machine, away, limit):
+    machine = make_machine(server=away.url, rate_limit_strategy="drop", **limit).start()
+    payload = b"x" * (9_500 if "byte_burst_limit" in limit else 10)
+    statuses, event_ids = send_as(machine, NOBODY, 7, payload)
+    assert statuses == [TAKEN_OVER] * 5 + [RATE_LIMITED] * 2
+    statuses, _ = send_as(machine, 0, 6, payload)
+    assert statuses == [TAKEN_OVER] * 5 + [RATE_LIMITED]
+    machine.wait_for(accepted=10, dropped=3, refused_rate_limited=3)
+    for event_id in event_ids[5:]:
+        machine.wait_for_state(event_id, "dropped")
+    away.start()
+    machine.reload()
+    # What was answered 0 is never dropped later.
+    machine.wait_for(delivered=10, dropped=3, waiting=0)
+
+
+def test_with_drop_oldest_the_lowest_severity_and_there_the_oldest_makes_room(make_machine, away):
+    machine = make_machine(
+        server=away.url, spool_max_size=40, spool_full_policy="drop_oldest"
+    ).start()
+    ids = {}
+    for severity in "4213":
+        for number in range(3 if severity != "4" else 1):
+            ids[severity, number] = new_event_id()
+            assert machine.send(event_id=ids[severity, number], severity=severity) == TAKEN_OVER
+    machine.wait_for(waiting=10, under_way=0)
+    order = [("1", 0), ("1", 1), ("1", 2), ("2", 0), ("2", 1), ("2", 2), ("3", 0)]
+    for evicted, key in enumerate(order, 1):
+        assert machine.send(severity="4") == TAKEN_OVER
+        machine.wait_for(evicted=evicted, waiting=10, spool_bytes=40 * 1024)
+        assert machine.wait_for_state(ids[key], "evicted").detail == "the spool was full"
+        assert len(machine.spool_files()) == 10
+    # One that needs more room than one record leaves, and one for which there is none at all.
+    assert machine.send(b"x" * 9_000, severity="4") == TAKEN_OVER
+    status = machine.wait_for(evicted=10, waiting=8)
+    assert machine.send(b"x" * 41_000) == SPOOL_FULL
+    machine.wait_for(evicted=10, waiting=8, refused_spool_full=1)
+    away.start()
+    machine.reload()
+    machine.wait_for(delivered=status["waiting"], waiting=0)
+
+
+def test_of_what_was_found_at_start_the_lowest_severity_makes_room_too(make_machine, away):
+    machine = make_machine(server=away.url, spool_max_size=40, spool_full_policy="drop_oldest")
+    by_severity = {severity: sample_headers(severity=severity) for severity in "34123412"}
+    for age, (severity, headers) in enumerate(by_severity.items()):
+        machine.put_into_spool(f"old{age}", spool_file_bytes(headers, b"x"), age=100 - age)
+    machine.start()
+    machine.wait_for(found=4, waiting=4)
+    for _ in range(6):
+        assert machine.send(severity="4") == TAKEN_OVER
+    machine.wait_for(waiting=10, under_way=0)  # what is under way stays
+    for severity in "123":
+        assert machine.send(severity="4") == TAKEN_OVER
+        machine.wait_for_state(by_severity[severity]["event_id"], "evicted")
+    machine.wait_for(evicted=3, waiting=10)
+
+
+@needs_root
+def test_with_drop_oldest_whoever_holds_most_makes_room(make_machine, away):
+    machine = make_machine(
+        server=away.url, spool_max_size=80, spool_full_policy="drop_oldest"
+    ).start()
+    _, theirs = send_as(machine, NOBODY, 10, severity="4")
+    _, roots = send_as(machine, 0, 7)
+    machine.wait_for(waiting=17, under_way=0)  # what is under way stays
+    # Nobody is at its half: it makes room for itself.
+    more = []
+    for _ in range(2):
+        statuses, event_ids = send_as(machine, NOBODY, 1)
+        assert statuses == [TAKEN_OVER]
+        more += event_ids
+    for event_id in [theirs[0], more[0]]:
+        machine.wait_for_state(event_id, "evicted")
+    # Root finds room while nobody fills.
+    statuses, _ = send_as(machine, 0, 4)
+    assert statuses == [TAKEN_OVER] * 4
+    machine.wait_for(evicted=3, waiting=20)
+    states = machine.states()
+    assert all(states[event_id] == "spooled" for event_id in roots)
+    assert states[more[1]] == "evicted"

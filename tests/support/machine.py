@@ -1,5 +1,6 @@
 """A machine of its own in one private folder, with telemd on it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -14,6 +15,19 @@ from .frames import frame, sample_headers
 from .journal import last_states, read_journal
 from .proc import children
 from .waiting import DEADLINE, wait_until
+
+
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def effective_user(uid):
+    """What is done within, such as connecting, is done as `uid`. Only root can."""
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 class Connection:
@@ -251,15 +265,19 @@ class Machine:
 
     # Doing
 
-    def connect(self):
-        return Connection(self.socket)
+    def connect(self, uid=None):
+        """A connection; of another user where root says so."""
+        if uid is None:
+            return Connection(self.socket)
+        with effective_user(uid):
+            return Connection(self.socket)
 
     def send(self, payload=b"hello\n", **headers):
         """One frame on a connection of its own; its status byte."""
         return self.send_frame(frame(sample_headers(**headers), payload))
 
-    def send_frame(self, data):
-        with self.connect() as connection:
+    def send_frame(self, data, uid=None):
+        with self.connect(uid) as connection:
             connection.send(data)
             return connection.read_status()
 
