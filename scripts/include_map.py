@@ -30,7 +30,7 @@ MAY_INCLUDE = {
     # through the public header, as a stranger's probe would
     "probes": ["base", "record", "config", "include"],
     # shows people the bytes that libtelemetry would send
-    "probes/common": ["base", "record", "client", "include"],
+    "probes/common": ["base", "record", "config", "client", "include"],
     "ctl": ["base", "record", "config", "ipc", "store"],
     "collector": ["base", "record", "config"],
 }
