@@ -84,9 +84,11 @@ std::string FindGuilty(const KernelReport& report, std::string_view title) {
   if (!named.empty() && (report.blame == Blame::kNamed || !is_innocent(named))) {
     return std::string(named);
   }
-  if (report.blame == Blame::kLockSite && !report.lock_site.empty()) {
-    const std::string_view site = PlainName(report.lock_site);
-    if (!is_innocent(site)) return std::string(site);
+  const bool has_interrupt = !report.stacks.empty() && report.stacks[report.main_stack].label ==
+                                                           ReportStack::Label::kInterrupt;
+  for (const std::string& site : report.lock_sites) {
+    if (has_interrupt) break;
+    if (!is_innocent(site)) return site;
   }
   if (report.stacks.empty()) return std::string(named);
 

@@ -168,6 +168,7 @@ class Reader {
       EndStack(panicking_ ? ReportStack::Label::kPanic : ReportStack::Label::kHistory);
       if (trimmed.starts_with("-> #")) return;
     }
+    if (trimmed.ends_with("-irq-safe at:")) EndStack(ReportStack::Label::kInterrupt);
     if (trimmed.starts_with("---[ end trace")) EndStack(DefaultLabel());
     if (StartsWithAny(trimmed, kStackHeaders)) {
       if (trimmed.starts_with("stack backtrace:")) label_ = DefaultLabel();
@@ -255,14 +256,17 @@ class Reader {
   }
 
   void ReadLock(std::string_view text) {
-    if (report_.blame != Blame::kLockSite || !report_.lock_site.empty()) return;
-    if (lock_site_follows_ || text.contains(" at: ")) {
-      if (const auto found =
-              FindFunction(lock_site_follows_ ? text : text.substr(text.find(" at: ")))) {
-        report_.lock_site = found->function;
-      }
+    constexpr size_t kMaxSites = 2;
+    const bool has_sites = report_.blame == Blame::kLockSite || report_.blame == Blame::kInterrupt;
+    if (!has_sites || report_.lock_sites.size() == kMaxSites) return;
+    // The list of all locks that are held says more than is asked, if the question was answered.
+    if (Trim(text).starts_with('#') && !report_.lock_sites.empty()) return;
+    constexpr std::string_view kAt = " at: ";
+    if (const size_t at = text.find(kAt); lock_site_follows_ || at != std::string_view::npos) {
+      const auto found = FindFunction(lock_site_follows_ ? text : text.substr(at));
+      if (found) report_.lock_sites.emplace_back(PlainName(found->function));
       lock_site_follows_ = false;
-    } else if (text.ends_with(" at:")) {
+    } else if (text.ends_with(") at:")) {
       lock_site_follows_ = true;
     }
   }
@@ -357,9 +361,10 @@ class Reader {
 
   void ChooseMainStack() {
     using enum ReportStack::Label;
+    std::array order = {kMain, kPanic, kHistory};
     // Whose page it was says more than who happened to find it broken.
-    const auto order = report_.blame == Blame::kOwner ? std::array{kHistory, kMain, kPanic}
-                                                      : std::array{kMain, kPanic, kHistory};
+    if (report_.blame == Blame::kOwner) order = {kHistory, kMain, kPanic};
+    if (report_.blame == Blame::kInterrupt) order = {kInterrupt, kMain, kHistory};
     for (const auto label : order) {
       for (size_t i = 0; i < report_.stacks.size(); ++i) {
         if (report_.stacks[i].label == label && !report_.stacks[i].frames.empty()) {

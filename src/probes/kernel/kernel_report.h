@@ -21,9 +21,10 @@ struct ReportFrame {
 // One stack of a report, and what was said about it.
 struct ReportStack {
   enum class Label : uint8_t {
-    kMain,     // where it happened, or what the processor or task was doing
-    kHistory,  // where memory was allocated or freed, where locks were taken before
-    kPanic,    // of the panic that followed
+    kMain,       // where it happened, or what the processor or task was doing
+    kInterrupt,  // where a lock is taken in an interrupt
+    kHistory,    // where memory was allocated or freed, where locks were taken before
+    kPanic,      // of the panic that followed
   };
   Label label = Label::kMain;
   std::optional<size_t> instruction;  // index in `frames` of where the processor was
@@ -43,8 +44,10 @@ struct KernelReport {
   std::string pid;
   std::string cpu;
   std::string hardware;
-  std::string guilty;                                          // empty: none found
-  std::string lock_site;                                       // where a lock was to be taken
+  std::string guilty;  // empty: none found
+  // Where the locks that a report is about were taken: first the one that was about to be, then the
+  // one that was held.
+  std::vector<std::string> lock_sites;
   std::vector<std::pair<std::string, std::string>> registers;  // as printed
   std::vector<ReportStack> stacks;
   size_t main_stack = 0;  // index of the one that belongs to the reason, when there are any

@@ -116,7 +116,7 @@ constexpr std::string_view kFaulting = R"(
 )";
 
 constexpr std::string_view kTicking = R"(
-  update_process_times tick_* hrtimer_* run_hrtimer* apic_timer_interrupt
+  update_process_times tick_sched_* tick_nohz_* tick_handle_* tick_periodic tick_do_* hrtimer_* run_hrtimer* apic_timer_interrupt
   smp_apic_timer_interrupt* smp_trace_apic* local_apic_timer_interrupt reschedule_interrupt
   rcu_check_callbacks* rcu_sched_clock_irq* rcu_dump_cpu_stacks* rcu_pending check_cpu_stall
   print_cpu_stall* print_other_cpu_stall* rcu_preempt_* rcu_print_* rcu_check_gp* rcu_tasks*
@@ -151,7 +151,7 @@ constexpr std::string_view kBookkeeping = R"(
   device_destroy device_release device_remove_* device_initialize get_device_parent
   cleanup_glue_dir device_link_* kobject_* kset_* create_dir populate_dir class_* bus_add_*
   bus_remove_* driver_register driver_unregister cdev_* i2c_del_adapter unregister_client
-  device_for_each_child* bus_for_each_* driver_for_each_device i2c_add_adapter proc_create*
+  devres_* device_for_each_child* bus_for_each_* driver_for_each_device i2c_add_adapter proc_create*
   proc_register debugfs_* kernfs_* remove_entry free_obj_work cleanup_srcu_struct ida_* idr_*
   flush_workqueue* drain_workqueue workqueue_* check_flush_dependency percpu_ref_*
   percpu_counter_*

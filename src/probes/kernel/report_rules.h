@@ -43,6 +43,8 @@ enum class Blame : uint8_t {
                // in the stack
   kNamed,      // as kFirst, but what the title names counts even where it is plumbing
   kLockSite,   // where the lock was to be taken ("at: FUNCTION"), else as kFirst
+  kInterrupt,  // what takes the lock in an interrupt ("became HARDIRQ-irq-safe at:"), else as
+               // kLockSite
   kOperation,  // somewhere in a long operation: the operation's own function, not where it was
                // interrupted
   kWait,       // as kFirst, without what only waits
