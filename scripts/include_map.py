@@ -32,7 +32,7 @@ MAY_INCLUDE = {
     "probes": ["base", "record", "config", "include"],
     "probes/crash": ["base", "record", "config", "unwind", "include"],
     # shows people the bytes that libtelemetry would send
-    "probes/common": ["base", "record", "client", "include"],
+    "probes/common": ["base", "record", "config", "client", "include"],
     "ctl": ["base", "record", "config", "ipc", "store"],
     "collector": ["base", "record", "config"],
 }
