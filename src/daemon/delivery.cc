@@ -26,7 +26,11 @@ DeliverySettings TargetOf(const Settings& settings) {
   return {.server = settings.server,
           .server_protocol = settings.server_protocol,
           .tidheader = settings.tidheader,
-          .cainfo = settings.cainfo};
+          .cainfo = settings.cainfo,
+          .clientcert = settings.clientcert,
+          .clientkey = settings.clientkey,
+          .proxy = settings.proxy,
+          .otlp_headers = settings.otlp_headers};
 }
 
 // What an operator has to repair: wrong address, token, proxy. Asking often does not help.
