@@ -133,9 +133,7 @@ Status Daemon::OpenStore() {
   TELEM_TRY(spool_,
             Spool::Open(loop_.clock(), settings_.spool_dir, settings_.state_dir + "/rejected"));
   TELEM_TRY(journal_, Journal::Open(settings_.log_dir, settings_.journal_max_records));
-  for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
-    Log(LogLevel::kWarning, problem);
-  }
+  LoadMachineId();
   retention_.emplace(settings_.log_dir + "/records", settings_.retention_max_records);
   limiter_.SetLimits(LimitsOf(settings_));
   syncer_.emplace(spool_->folder_fd());
@@ -207,6 +205,7 @@ void Daemon::FollowConsent() {
   if (has_consent && !had_consent_) {
     Log(LogLevel::kNotice, "consent is given: collecting");
     consent_seen_ = loop_.clock().Now();
+    LoadMachineId();
     delivery_->TryNow();
   } else if (!has_consent && had_consent_) {
     Log(LogLevel::kNotice, "consent is gone: collecting nothing any more");
@@ -280,11 +279,20 @@ void Daemon::TrimJournal() {
   ::malloc_trim(0);
 }
 
+// Who has opted out gets no id: it would be a thing collected.
+void Daemon::LoadMachineId() {
+  if (!consent_.IsGiven()) return;
+  for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
+    Log(LogLevel::kWarning, problem);
+  }
+}
+
 void Daemon::RenewMachineId() {
+  machine_id_due_.SetAfter(kMachineIdCheck);
+  if (!consent_.IsGiven()) return;
   for (const std::string& problem : machine_id_.RenewIfOld(loop_.clock().Now())) {
     Log(LogLevel::kWarning, problem);
   }
-  machine_id_due_.SetAfter(kMachineIdCheck);
 }
 
 void Daemon::ScanSpool() {
@@ -347,9 +355,7 @@ void Daemon::Reload() {
   journal_->set_max_records(settings_.journal_max_records);
   retention_->set_max_records(settings_.retention_max_records);
   limiter_.SetLimits(LimitsOf(settings_));
-  for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
-    Log(LogLevel::kWarning, problem);
-  }
+  LoadMachineId();
   consent_.Look();
   delivery_->Restart();
   Log(LogLevel::kNotice, "read the configuration again");

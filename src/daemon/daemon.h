@@ -59,6 +59,7 @@ class Daemon {
   void NoteConsentSince();
   void ForgetConsentSince();
   bool EvictForConsent();
+  void LoadMachineId();
   void RenewMachineId();
   void ScanSpool();
   void FlushJournal();
