@@ -50,7 +50,8 @@ def test_list_tells_of_each_record_oldest_first(lonely):
     for number, record in enumerate(records):
         assert record["severity"] == number + 1 and record["uid"] == os.getuid()
         assert record["bytes"] == files[record["id"]] - 1  # the newline is not part of it
-        assert record["state"] == "waiting" and record["attempts"] == 0
+        # The server is away: those that were tried have failed, the others wait for their turn.
+        assert (record["state"], record["attempts"]) in (("waiting", 0), ("failed", 1))
         assert abs(record["time"] - time.time()) < 3600
     lines = answer(lonely, "spool", "list").splitlines()
     assert [line.split()[0] for line in lines] == [record["id"] for record in records]
