@@ -325,23 +325,34 @@ void Daemon::OnSignal() {
   }
 }
 
+// What was opened at start stays where it is.
+void Daemon::KeepPlaces(Settings& fresh) const {
+  struct Place {
+    const char* key;
+    std::string Settings::* path;
+  };
+  for (const auto& [key, path] :
+       {Place{"socket_path", &Settings::socket_path},
+        Place{"control_path", &Settings::control_path}, Place{"spool_dir", &Settings::spool_dir},
+        Place{"config_dir", &Settings::config_dir}, Place{"state_dir", &Settings::state_dir},
+        Place{"log_dir", &Settings::log_dir}}) {
+    if (fresh.*path == settings_.*path) continue;
+    Log(LogLevel::kWarning, std::string(key) + " stays '" + settings_.*path + "' until telemd is " +
+                                "started again; then it is '" + fresh.*path + "'");
+    fresh.*path = settings_.*path;
+  }
+}
+
 void Daemon::Reload() {
   auto loaded = LoadSettingsStrictly(config_file_);
   if (!loaded) {
-    Log(LogLevel::kError, loaded.error().message + "; the old settings stay in force");
+    LogLines(LogLevel::kError, loaded.error().message);
+    Log(LogLevel::kError, "the configuration has mistakes: the old settings stay in force");
     return delivery_->TryNow();
   }
   for (const std::string& warning : loaded->warnings) Log(LogLevel::kWarning, warning);
   Settings& fresh = loaded->settings;
-  // What was opened at start stays where it is.
-  for (std::string Settings::* const place :
-       {&Settings::socket_path, &Settings::control_path, &Settings::spool_dir,
-        &Settings::config_dir, &Settings::state_dir, &Settings::log_dir}) {
-    if (fresh.*place == settings_.*place) continue;
-    Log(LogLevel::kWarning, "'" + fresh.*place + "' in place of '" + settings_.*place +
-                                "' takes effect when telemd is started again");
-    fresh.*place = settings_.*place;
-  }
+  KeepPlaces(fresh);
   settings_ = std::move(fresh);
   journal_->set_max_records(settings_.journal_max_records);
   retention_->set_max_records(settings_.retention_max_records);

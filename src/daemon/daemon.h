@@ -55,6 +55,7 @@ class Daemon {
   void OnSignal();
   void OnSynced();
   void Reload();
+  void KeepPlaces(Settings& fresh) const;
   void FollowConsent();
   void NoteConsentSince();
   void ForgetConsentSince();

@@ -43,14 +43,6 @@ void PrepareSignals() {
   for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) ::signal(signal, SIG_IGN);
 }
 
-void LogLines(telem::LogLevel level, const std::string& text) {
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = std::min(text.find('\n', start), text.size());
-    telem::Log(level, text.substr(start, end - start));
-    start = end + 1;
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -88,7 +80,7 @@ int main(int argc, char** argv) {
 
   auto loaded = telem::LoadSettingsStrictly(config_file);
   if (!loaded) {
-    LogLines(telem::LogLevel::kError, loaded.error().message);
+    telem::LogLines(telem::LogLevel::kError, loaded.error().message);
     return kExitConfig;
   }
   for (const std::string& warning : loaded->warnings) {
