@@ -78,6 +78,12 @@ int main(int argc, char** argv) {
   ::mallopt(M_TRIM_THRESHOLD, 64 * 1024);
   PrepareSignals();
 
+  telem::SdNotify notify = telem::SdNotify::FromEnvironment();
+  auto sockets = telem::TakePassedSockets();
+  if (!sockets) {
+    telem::Log(telem::LogLevel::kError, sockets.error().message);
+    return 1;
+  }
   auto loaded = telem::LoadSettingsStrictly(config_file);
   if (!loaded) {
     telem::LogLines(telem::LogLevel::kError, loaded.error().message);
@@ -87,8 +93,12 @@ int main(int argc, char** argv) {
     telem::Log(telem::LogLevel::kWarning, warning);
   }
   const telem::SystemClock clock;
-  telem::Daemon daemon(clock, std::move(loaded->settings), config_file,
-                       telem::OwnFolder() + "/../libexec/telemetrics/telem-deliver");
+  telem::Daemon daemon(
+      clock, std::move(loaded->settings),
+      {.config_file = config_file,
+       .deliver_program = telem::OwnFolder() + "/../libexec/telemetrics/telem-deliver",
+       .sockets = std::move(*sockets),
+       .notify = std::move(notify)});
   loaded = {};
   telem::Status status = daemon.Open();
   if (status) status = daemon.Run();
