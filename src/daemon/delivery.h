@@ -106,6 +106,8 @@ class Delivery {
     WallTime time;
   };
   std::optional<WallTime> last_success() const { return last_success_; }
+  // What an earlier process knew.
+  void set_last_success(std::optional<WallTime> when) { last_success_ = when; }
   const std::optional<Trouble>& last_error() const { return last_error_; }
   // When the next attempt is due, where one is.
   std::optional<MonotonicTime> next_attempt() const;
