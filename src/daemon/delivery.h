@@ -155,7 +155,8 @@ class Delivery {
   static void DescribeBy(UnderWay& record, std::string_view header_text);
 
   void OnVerdict(const Verdict& verdict);
-  void OnAccepted(const UnderWay& record);
+  // `note`: what the server has to say against a request that it took (otlp), mostly nothing.
+  void OnAccepted(const UnderWay& record, std::string_view note);
   void OnLater(const UnderWay& record, const Verdict& verdict);
   void OnWorkerGone();
   void OnOverdue();

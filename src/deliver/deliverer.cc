@@ -31,8 +31,8 @@ Status CheckHeaderText(std::string_view text) {
 
 // What a verdict tells of the answer.
 std::string TextOf(const HttpAnswer& answer, Outcome outcome, Protocol protocol) {
-  if (outcome == Outcome::kAccepted && protocol == Protocol::kOtlp) {
-    return PartialSuccessOf(answer.body);
+  if (outcome == Outcome::kAccepted) {  // all is said, unless the server has something against it
+    return protocol == Protocol::kOtlp ? PartialSuccessOf(answer.body) : "";
   }
   if (answer.status != 0) {
     if (std::string words = WordsOf(answer.body); !words.empty()) return words;

@@ -1,7 +1,6 @@
 #include "deliver/http_client.h"
 
 #include <curl/curl.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,7 +27,9 @@ using HeaderList = std::unique_ptr<curl_slist, FreeList>;
 
 // Names of HTTP headers have no case.
 bool IsSameHeader(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+  const auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return fold(x) == fold(y); });
 }
 
 // libcurl leaves out a header without a value, unless a semicolon stands in place of the colon
