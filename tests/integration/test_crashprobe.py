@@ -8,8 +8,6 @@ from support.crashes import (CRASHPROBE, Report, find_tool, make_core, needs_cra
                              report_core, run_crashprobe, write_config)
 from support.frame_server import FrameServer
 
-
-
 pytestmark = needs_crashprobe
 
 PROGRAM = """
