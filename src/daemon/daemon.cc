@@ -299,6 +299,7 @@ void Daemon::RestoreState() {
 }
 
 void Daemon::SaveState() {
+  if (consent_.IsWithheld()) return;  // nothing is written down any more
   const Clock& clock = loop_.clock();
   const std::string text = FormatSavedState({.counting_since = counting_since_,
                                              .counters = counters_,
