@@ -63,8 +63,8 @@ bool IsFile(const Mapping& mapping) { return mapping.path.starts_with('/'); }
 }  // namespace
 
 ModuleMap::ModuleMap(std::vector<Mapping> mappings) {
-  std::stable_sort(mappings.begin(), mappings.end(),
-                   [](const auto& a, const auto& b) { return a.start < b.start; });
+  std::sort(mappings.begin(), mappings.end(),
+            [](const auto& a, const auto& b) { return a.start < b.start; });
   bool has_code = false;
   bool open = false;
   const auto close = [&] {

@@ -69,8 +69,8 @@ size_t LiveMemory::Read(uint64_t address, std::span<char> out) {
 }
 
 CoreMemory::CoreMemory(int fd, std::vector<CoreSegment> segments) : fd_(fd) {
-  std::stable_sort(segments.begin(), segments.end(),
-                   [](const auto& a, const auto& b) { return a.start < b.start; });
+  std::sort(segments.begin(), segments.end(),
+            [](const auto& a, const auto& b) { return a.start < b.start; });
   uint64_t end = 0;
   for (const CoreSegment& segment : segments) {
     if (segment.file_size == 0 || segment.start < end) continue;
