@@ -13,8 +13,8 @@ struct ConfigOptions {
   bool json = false;
 };
 
-// Prints to stdout, puts mistakes and warnings on stderr, and returns the exit code: 78 when there is
-// a mistake that would keep telemd from starting.
+// Prints to stdout, puts mistakes and warnings on stderr, and returns the exit code: 78 when there
+// is a mistake that would keep telemd from starting.
 int RunConfig(const ConfigOptions& options, const std::string& config_file);
 
 }  // namespace telem

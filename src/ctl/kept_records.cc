@@ -112,7 +112,8 @@ int ActOnChosen(const std::string& control_path, const char* list, const char* c
     TELEM_TRY(std::vector<ControlClient::Line> records, ListRecords(client, list));
     if (!wanted.empty()) {
       TELEM_TRY(ControlClient::Line chosen, ChooseRecord(records, wanted));
-      records.assign(1, std::move(chosen));
+      records.clear();
+      records.push_back(std::move(chosen));
     }
     for (const ControlClient::Line& record : records) {
       const std::string name = NameOfRecord(record.fields);

@@ -17,12 +17,14 @@
 #include "ctl/config_verb.h"
 #include "ctl/journal_verb.h"
 #include "ctl/output.h"
+#include "ctl/preview_verb.h"
 #include "ctl/rejected_verb.h"
 #include "ctl/since.h"
 #include "ctl/spool_transfer.h"
 #include "ctl/spool_verb.h"
 #include "ctl/status_verb.h"
 #include "ctl/terminal_text.h"
+#include "ctl/test_verb.h"
 
 namespace telem {
 namespace {
@@ -51,6 +53,8 @@ class CommandLine {
     DefineStatus();
     DefineSpool();
     DefineRejected();
+    DefinePreview();
+    DefineTest();
     DefineConfig();
   }
 
@@ -105,6 +109,12 @@ class CommandLine {
     return verb;
   }
 
+  using Action = std::function<int(const Settings&)>;
+  void SetAction(CLI::App* verb, Action action) {
+    verb->set_version_flag("-V,--version", kVersionLine, "Print the version and exit");
+    verb->parse_complete_callback([this, run = std::move(action)] { action_ = run; });
+  }
+
   // A verb of several, each of which has a job of its own.
   CLI::App* AddFamily(const char* name, const char* description) {
     CLI::App* family = AddVerb(name, description);
@@ -112,12 +122,10 @@ class CommandLine {
     return family;
   }
 
-  using Action = std::function<int(const Settings&)>;
   CLI::App* AddMember(CLI::App* family, const char* name, const char* description, Action action) {
     CLI::App* verb = family->add_subcommand(name, description);
     AddConfigFile(*verb);
-    verb->set_version_flag("-V,--version", kVersionLine, "Print the version and exit");
-    verb->parse_complete_callback([this, action = std::move(action)] { action_ = action; });
+    SetAction(verb, std::move(action));
     return verb;
   }
 
@@ -212,6 +220,27 @@ class CommandLine {
     status_ = AddVerb("status", "Ask telemd what it does and what it has done");
     status_->set_version_flag("-V,--version", kVersionLine, "Print the version and exit");
     status_->add_flag("--json", status_options_.json, "Print telemd's answer as one line of JSON");
+  }
+
+  void DefinePreview() {
+    CLI::App* preview = AddVerb("preview", "Print the bytes that would be sent, and send nothing");
+    SetAction(preview, [this](const Settings& s) { return RunPreview(file_, config_file_, s); });
+    preview
+        ->add_option("FILE", file_,
+                     "A record as in the spool or as a probe's --no-post prints it; - for "
+                     "standard input; without: a sample of each probe")
+        ->type_name("");
+  }
+
+  void DefineTest() {
+    CLI::App* test = AddVerb("test", "Send a record and follow it to the server's answer");
+    SetAction(test, [this](const Settings& s) {
+      return RunTest({.timeout = std::chrono::seconds(timeout_), .config_file = config_file_}, s);
+    });
+    test->add_option("--timeout", timeout_, "Give up after SECONDS (30)")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(1, 3600))
+        ->take_last();
   }
 
   void DefineConfig() {
@@ -318,6 +347,7 @@ class CommandLine {
   bool all_ = false;
   bool json_ = false;
   bool remove_ = false;
+  int timeout_ = 30;
 };
 
 }  // namespace

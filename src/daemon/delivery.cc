@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "config/delivery_target.h"
 #include "daemon/backoff.h"
 
 namespace telem {
@@ -20,13 +21,6 @@ uint32_t RandomWord() {
   uint32_t word;
   FillRandom(reinterpret_cast<unsigned char*>(&word), sizeof word);
   return word;
-}
-
-DeliverySettings TargetOf(const Settings& settings) {
-  return {.server = settings.server,
-          .server_protocol = settings.server_protocol,
-          .tidheader = settings.tidheader,
-          .cainfo = settings.cainfo};
 }
 
 // What an operator has to repair: wrong address, token, proxy. Asking often does not help.
@@ -244,7 +238,7 @@ std::optional<Delivery::Limited> Delivery::FindLimit(const WaitingRecord& record
 void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,
                         std::string_view header_text, std::string_view payload) {
   if (!worker_.IsRunning()) {
-    target_ = TargetOf(settings_);
+    target_ = DeliveryTargetOf(settings_);
     if (const Status started = worker_.Start(target_); !started) {
       spool_.PutBack(record);
       return Stop(started.error().message, NextDelay(++failures_));
@@ -522,7 +516,7 @@ void Delivery::TryNow() {
 }
 
 void Delivery::Restart() {
-  if (TargetOf(settings_) != target_ || !consent_.IsGiven()) Cut();
+  if (DeliveryTargetOf(settings_) != target_ || !consent_.IsGiven()) Cut();
   failures_ = 0;
   first_failures_ = 0;
   TryNow();
