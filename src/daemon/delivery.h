@@ -107,6 +107,11 @@ class Delivery {
   };
   std::optional<WallTime> last_success() const { return last_success_; }
   const std::optional<Trouble>& last_error() const { return last_error_; }
+  // Until when the rate limit of all has no room, where it has none.
+  std::optional<MonotonicTime> limited_until() const {
+    if (limited_until_ <= loop_.clock().Monotonic()) return std::nullopt;
+    return limited_until_;
+  }
   // When the next attempt is due, where one is.
   std::optional<MonotonicTime> next_attempt() const;
 
