@@ -59,6 +59,7 @@ class EventLoop {
   // One round, waiting for at most `wait`.
   Status RunOnce(std::chrono::milliseconds wait);
   void Stop() { stopped_ = true; }
+  bool is_stopped() const { return stopped_; }
 
   const Clock& clock() const { return clock_; }
 

@@ -60,7 +60,9 @@ Status WriteAll(int fd, std::string_view bytes) {
   return {};
 }
 
-Status ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode) {
+Status ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode,
+                   Durability durability) {
+  const bool is_synced = durability == Durability::kNow;
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const std::string fresh = path + ".new";
@@ -68,7 +70,7 @@ Status ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode)
     TELEM_TRY(const UniqueFd fd,
               OpenAt(AT_FDCWD, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
     TELEM_CHECK(WriteAll(fd.get(), bytes));
-    if (::fsync(fd.get()) != 0) return SystemError("sync", errno);
+    if (is_synced && ::fsync(fd.get()) != 0) return SystemError("sync", errno);
     if (::rename(fresh.c_str(), path.c_str()) != 0) return SystemError("rename", errno);
     return {};
   };
@@ -76,6 +78,7 @@ Status ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode)
     ::unlink(fresh.c_str());
     return WithContext("replace '" + path + "'", std::move(written.error()));
   }
+  if (!is_synced) return {};
   TELEM_TRY(const UniqueFd folder_fd, OpenAt(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY));
   if (::fsync(folder_fd.get()) != 0) return SystemError("sync '" + folder + "'", errno);
   return {};
@@ -94,6 +97,17 @@ Status EnsureFolder(const std::string& path, mode_t mode) {
   if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
     return SystemError("make folder '" + path + "'", errno);
   }
+  return {};
+}
+
+Status EnsureFolderOf(const std::string& path, mode_t mode, uid_t uid, gid_t gid) {
+  struct stat st;
+  const bool was_there = ::stat(path.c_str(), &st) == 0;
+  TELEM_CHECK(EnsureFolder(path, mode));
+  if (was_there) return {};
+  // By descriptor: what lies at the path may have been exchanged by whoever owns the folder above.
+  TELEM_TRY(const UniqueFd folder, OpenFolder(path));
+  if (::fchown(folder.get(), uid, gid) != 0) return SystemError("give away '" + path + "'", errno);
   return {};
 }
 

@@ -26,12 +26,22 @@ Result<std::string> ReadFile(const std::string& path, size_t limit);
 // Writes everything, however often the kernel takes only a part.
 Status WriteAll(int fd, std::string_view bytes);
 
+enum class Durability {
+  kNow,    // survives a power cut when the call returns
+  kLater,  // when the kernel writes it; nobody waits for the disk
+};
+
 // Replaces PATH by a file of `bytes`: written beside it, synced, renamed, the folder synced. On
 // failure the old file is untouched and nothing is left behind.
-Status ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode);
+Status ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode,
+                   Durability durability = Durability::kNow);
 
 // Makes the folder and its parents where they are missing. The last one gets `mode`, parents 0755.
 Status EnsureFolder(const std::string& path, mode_t mode);
+
+// The same, for root to make a folder for somebody else: the last one belongs to `uid` and `gid`
+// where it was missing. One that is there is left as it is.
+Status EnsureFolderOf(const std::string& path, mode_t mode, uid_t uid, gid_t gid);
 
 // Where the running program lies: "/usr/bin" for /usr/bin/telemd. Empty when /proc is not there.
 std::string OwnFolder();

@@ -28,29 +28,6 @@ void AppendUtf8(std::string& out, uint32_t point) {
   }
 }
 
-void AppendQuoted(std::string& out, std::string_view value) {
-  const bool utf8 = IsUtf8(value);
-  out += '"';
-  for (const char c : value) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (IsControl(c)) {
-      char escape[8];
-      std::snprintf(escape, sizeof escape, "\\u%04x", byte);
-      out += escape;
-    } else if (byte >= 0x80 && !utf8) {
-      AppendUtf8(out, byte);
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
-
 // Reads one object from the front of its text; every member takes what it reads.
 class Reader {
  public:
@@ -150,15 +127,38 @@ class Reader {
 
 }  // namespace
 
+void AppendJsonString(std::string& out, std::string_view value) {
+  const bool utf8 = IsUtf8(value);
+  out += '"';
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (IsControl(c)) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x", byte);
+      out += escape;
+    } else if (byte >= 0x80 && !utf8) {
+      AppendUtf8(out, byte);
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
 void FlatJsonWriter::Begin(std::string_view name) {
   if (out_.size() > 1) out_ += ", ";
-  AppendQuoted(out_, name);
+  AppendJsonString(out_, name);
   out_ += ": ";
 }
 
 FlatJsonWriter& FlatJsonWriter::Add(std::string_view name, std::string_view value) {
   Begin(name);
-  AppendQuoted(out_, value);
+  AppendJsonString(out_, value);
   return *this;
 }
 

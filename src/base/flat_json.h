@@ -11,8 +11,12 @@
 
 namespace telem {
 
-// Writes {"name": value, …} on one line. Names are the program's own; string values are escaped,
-// and bytes that are no UTF-8 are taken as Latin-1, so the outcome is always valid JSON.
+// Appends `value` in quotes and escaped; bytes that are no UTF-8 are taken as Latin-1, so the
+// outcome is always valid JSON.
+void AppendJsonString(std::string& out, std::string_view value);
+
+// Writes {"name": value, …} on one line. Names are the program's own; strings are written by
+// AppendJsonString.
 class FlatJsonWriter {
  public:
   FlatJsonWriter& Add(std::string_view name, std::string_view value);

@@ -47,4 +47,8 @@ void Log(LogLevel level, std::string_view message) {
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
+void LogLines(LogLevel level, std::string_view text) {
+  while (!text.empty()) Log(level, TakeUntil(text, '\n'));
+}
+
 }  // namespace telem

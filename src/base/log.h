@@ -13,6 +13,9 @@ enum class LogLevel { kError = 3, kWarning = 4, kNotice = 5, kInfo = 6 };
 // characters in `message` become `?`, so foreign text cannot forge a line.
 void Log(LogLevel level, std::string_view message);
 
+// The same for each line of `text`.
+void LogLines(LogLevel level, std::string_view text);
+
 // The name in front of each line; kept, not copied.
 void SetLogName(const char* name);
 

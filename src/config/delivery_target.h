@@ -10,7 +10,11 @@ inline DeliverySettings DeliveryTargetOf(const Settings& settings) {
   return {.server = settings.server,
           .server_protocol = settings.server_protocol,
           .tidheader = settings.tidheader,
-          .cainfo = settings.cainfo};
+          .cainfo = settings.cainfo,
+          .clientcert = settings.clientcert,
+          .clientkey = settings.clientkey,
+          .proxy = settings.proxy,
+          .otlp_headers = settings.otlp_headers};
 }
 
 }  // namespace telem

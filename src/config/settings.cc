@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <initializer_list>
 #include <memory>
 #include <variant>
 
@@ -13,6 +14,7 @@
 #include "base/text.h"
 #include "config/config_file.h"
 #include "record/classification.h"
+#include "record/delivery_codec.h"
 #include "record/http_codec.h"
 
 namespace telem {
@@ -55,15 +57,24 @@ bool IsPathOrEmpty(std::string_view value) { return value.empty() || IsPath(valu
 // AF_UNIX addresses hold 108 bytes with the NUL (unix(7)).
 bool IsSocketPath(std::string_view value) { return IsPath(value) && value.size() < 108; }
 
-bool IsServer(std::string_view value) {
-  if (value.empty()) return true;
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (value.starts_with(scheme) && value.size() > scheme.size()) {
-      return IsPrintableAscii(value) && !value.contains(' ');
-    }
-  }
-  return false;
+bool IsUrlOf(std::string_view value, std::initializer_list<std::string_view> schemes) {
+  const bool has_scheme = std::any_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) {
+    return value.starts_with(scheme) && value.size() > scheme.size();
+  });
+  return has_scheme && IsPrintableAscii(value) && !value.contains(' ');
 }
+
+bool IsServer(std::string_view value) {
+  return value.empty() || IsUrlOf(value, {"http://", "https://"});
+}
+
+bool IsProxy(std::string_view value) {
+  return value.empty() || IsUrlOf(value, {"http://", "https://", "socks5://", "socks5h://"});
+}
+
+bool IsProtocol(std::string_view value) { return FindProtocol(value).has_value(); }
+
+bool AreOtlpHeaders(std::string_view value) { return ParseOtlpHeaders(value).has_value(); }
 
 bool IsDomain(std::string_view value) {
   return !value.empty() && value.size() <= kMaxClassificationPart && IsPrintableAscii(value) &&
@@ -85,9 +96,14 @@ constexpr int64_t kNoBound = INT64_MAX / 1024;
 const std::vector<Key>& Keys() {
   static const std::vector<Key> keys = {
       {"server", Text{&Settings::server, IsServer, "an http:// or https:// URL, or nothing"}},
-      {"server_protocol",
-       Text{&Settings::server_protocol, [](std::string_view v) { return v == "v2"; }, "v2"}},
+      {"server_protocol", Text{&Settings::server_protocol, IsProtocol, "v2 or v3 or otlp"}},
       {"cainfo", Text{&Settings::cainfo, IsPathOrEmpty, "an absolute path, or nothing"}},
+      {"clientcert", Text{&Settings::clientcert, IsPathOrEmpty, "an absolute path, or nothing"}},
+      {"clientkey", Text{&Settings::clientkey, IsPathOrEmpty, "an absolute path, or nothing"}},
+      {"proxy", Text{&Settings::proxy, IsProxy,
+                     "an http://, https://, socks5:// or socks5h:// URL, or nothing"}},
+      {"otlp_headers", Text{&Settings::otlp_headers, AreOtlpHeaders,
+                            "name=value,name=value of HTTP headers, or nothing"}},
       {"tidheader", Text{&Settings::tidheader, IsHttpHeaderLine, "one header line 'Name: value'"}},
       {"record_server_delivery_enabled", Flag{&Settings::record_server_delivery_enabled}},
       {"record_retention_enabled", Flag{&Settings::record_retention_enabled}},

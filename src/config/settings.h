@@ -23,6 +23,10 @@ struct Settings {
   std::string server;
   std::string server_protocol = "v2";
   std::string cainfo;
+  std::string clientcert;
+  std::string clientkey;
+  std::string proxy;
+  std::string otlp_headers;
   std::string tidheader{kDefaultTidHeader};
   bool record_server_delivery_enabled = true;
   bool record_retention_enabled = false;

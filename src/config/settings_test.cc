@@ -58,6 +58,21 @@ TEST_F(SettingsTest, ReadsValuesCommentsAndEscapedSpaces) {
   EXPECT_EQ(settings.spool_sync, SpoolSync::kAlways);
 }
 
+TEST_F(SettingsTest, ReadsHowRecordsReachTheServer) {
+  const Settings defaults = Load("").settings;
+  EXPECT_EQ(defaults.server_protocol, "v2");
+  EXPECT_EQ(defaults.clientcert + defaults.clientkey + defaults.proxy + defaults.otlp_headers, "");
+  const auto loaded = Load(
+      "[settings]\nserver_protocol = otlp\nclientcert = /a/cert.pem\nclientkey = /a/key.pem\n"
+      "proxy = socks5h://127.0.0.1:1080\notlp_headers = Authorization=Bearer%20x,scope=a\\sb\n");
+  EXPECT_TRUE(loaded.errors.empty());
+  EXPECT_EQ(loaded.settings.server_protocol, "otlp");
+  EXPECT_EQ(loaded.settings.clientcert, "/a/cert.pem");
+  EXPECT_EQ(loaded.settings.clientkey, "/a/key.pem");
+  EXPECT_EQ(loaded.settings.proxy, "socks5h://127.0.0.1:1080");
+  EXPECT_EQ(loaded.settings.otlp_headers, "Authorization=Bearer%20x,scope=a b");
+}
+
 TEST_F(SettingsTest, NamesFileLineKeyAndWhatIsAllowed) {
   const auto loaded = Load("[settings]\n\nrate_limit_enabled = maybe\nrecord_expiry = abc\n");
   ASSERT_EQ(loaded.errors.size(), 2u);
@@ -68,11 +83,26 @@ TEST_F(SettingsTest, NamesFileLineKeyAndWhatIsAllowed) {
 }
 
 TEST_F(SettingsTest, RefusesBadValuesOfEveryKind) {
-  for (const char* line :
-       {"server = ftp://x", "server = http://", "server = http://a b", "spool_dir = relative",
-        "rate_limit_strategy = block", "spool_full_policy = drop", "tidheader = no colon",
-        "consent = yes", "server_protocol = v9", "classification_domain = a/b", "no equals sign",
-        "[other]", "record_expiry =", "spool_max_size = 1e3"}) {
+  for (const char* line : {"server = ftp://x",
+                           "server = http://",
+                           "server = http://a b",
+                           "spool_dir = relative",
+                           "rate_limit_strategy = block",
+                           "spool_full_policy = drop",
+                           "tidheader = no colon",
+                           "consent = yes",
+                           "server_protocol = v9",
+                           "classification_domain = a/b",
+                           "no equals sign",
+                           "[other]",
+                           "record_expiry =",
+                           "spool_max_size = 1e3",
+                           "clientcert = cert.pem",
+                           "clientkey = key.pem",
+                           "proxy = host:3128",
+                           "proxy = ftp://host",
+                           "otlp_headers = token",
+                           "otlp_headers = a=b%0d%0ac: d"}) {
     EXPECT_EQ(Load(std::string("[settings]\n") + line + "\n").errors.size(), 1u) << line;
   }
   EXPECT_EQ(Load("server = http://x\n").errors.size(), 1u) << "outside of a section";

@@ -13,12 +13,21 @@
 #include "base/flat_json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/saved_state.h"
 #include "daemon/spool_desk.h"
 
 namespace telem {
 namespace {
 
 constexpr std::chrono::hours kMachineIdCheck{1};
+
+// So long it runs at least where it is started again when there is work (daemon_recycling_enabled).
+constexpr std::chrono::hours kRecycleAfter{2};
+
+// A kill loses at most so much of the counters.
+constexpr std::chrono::seconds kSaveInterval{60};
+
+constexpr size_t kMaxStateFile = size_t{256} * 1024;
 
 // So many files are looked at before senders get their turn again.
 constexpr size_t kScanStep = 200;
@@ -52,13 +61,13 @@ std::string ReadBootId() {
   return text ? std::string(Trim(*text)) : "00000000-0000-0000-0000-000000000000";
 }
 
-// A folder that files are to be made in. Found out at start, before anything is promised.
-Status EnsureWritableFolder(const std::string& path, mode_t mode) {
-  TELEM_CHECK(EnsureFolder(path, mode));
-  if (::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
-    return SystemError("write to folder '" + path + "'", errno);
-  }
-  return {};
+// "https://host:port", without what may be a secret.
+std::string HostOf(std::string_view url) {
+  const size_t start = url.find("://") + 3;
+  std::string_view host = url.substr(start);
+  host = host.substr(0, host.find_first_of("/?#"));
+  if (const size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
+  return std::string(url.substr(0, start)) + std::string(host);
 }
 
 std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -77,14 +86,14 @@ RateLimiter::Limits LimitsOf(const Settings& settings) {
 
 }  // namespace
 
-Daemon::Daemon(const Clock& clock, Settings settings, std::string config_file,
-               std::string deliver_program)
+Daemon::Daemon(const Clock& clock, Settings settings, Surroundings surroundings)
     : loop_(clock),
       settings_(std::move(settings)),
-      config_file_(std::move(config_file)),
-      deliver_program_(std::move(deliver_program)),
+      surroundings_(std::move(surroundings)),
       boot_id_(ReadBootId()),
       started_(clock.Now()),
+      started_monotonic_(clock.Monotonic()),
+      counting_since_(started_),
       consent_(loop_, settings_),
       machine_id_(settings_.state_dir, settings_.config_dir),
       signals_(*this),
@@ -93,19 +102,23 @@ Daemon::Daemon(const Clock& clock, Settings settings, std::string config_file,
       scan_due_(loop_, [this] { ScanSpool(); }),
       trim_due_(loop_, [this] { TrimJournal(); }),
       journal_due_(loop_, [] {}),  // the round that it wakes ends with a flush
-      evict_due_(loop_, [] {}) {}  // the round that it wakes goes on with it
+      evict_due_(loop_, [] {}),    // the round that it wakes goes on with it
+      service_(loop_, std::move(surroundings_.notify), [this] { return MakeSentence(); }),
+      save_due_(loop_, kSaveInterval, [this] { SaveState(); }) {}
 
 Daemon::~Daemon() {
-  // Only what this process has bound.
-  if (intake_) ::unlink(settings_.socket_path.c_str());
-  if (control_) ::unlink(settings_.control_path.c_str());
+  if (frames_.is_bound_here) ::unlink(settings_.socket_path.c_str());
+  if (control_socket_.is_bound_here) ::unlink(settings_.control_path.c_str());
 }
 
 Status Daemon::Open() {
   TELEM_CHECK(loop_.Open());
-  TELEM_CHECK(MakeFolders());
+  TELEM_TRY(const std::optional<User> user, FindUserToBecome());
+  TELEM_CHECK(MakeFolders(user));
+  TELEM_CHECK(BindSockets());
+  TELEM_CHECK(ChangeUser(user));
+  TELEM_CHECK(CheckFolders(user));
   TELEM_CHECK(OpenStore());
-  TELEM_CHECK(OpenSockets());
 
   sigset_t handled;
   sigemptyset(&handled);
@@ -118,31 +131,74 @@ Status Daemon::Open() {
   loop_.SetAfterRound([this] { EndRound(); });
   machine_id_due_.SetAfter(kMachineIdCheck);
   scan_due_.SetAfter(std::chrono::nanoseconds(0));
+  return Serve();
+}
+
+Status Daemon::MakeFolders(const std::optional<User>& owner) const {
+  const auto make = [&](const std::string& path, mode_t mode) {
+    return owner ? EnsureFolderOf(path, mode, owner->uid, owner->gid) : EnsureFolder(path, mode);
+  };
+  TELEM_CHECK(make(settings_.spool_dir, 0700));
+  TELEM_CHECK(make(settings_.state_dir, 0755));
+  TELEM_CHECK(make(settings_.log_dir, 0755));
+  TELEM_CHECK(make(FolderOf(settings_.socket_path), 0755));
+  return make(FolderOf(settings_.control_path), 0755);
+}
+
+// That files can be made there is found out at start, before anything is promised.
+Status Daemon::CheckFolders(const std::optional<User>& owner) const {
+  for (const std::string& path : {settings_.spool_dir, settings_.state_dir, settings_.log_dir}) {
+    if (::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) == 0) continue;
+    const int err = errno;
+    std::string what = "write to folder '" + path + "'";
+    if (owner) what += std::string(" as user ") + owner->name;
+    return SystemError(what, err);
+  }
   return {};
 }
 
-Status Daemon::MakeFolders() const {
-  TELEM_CHECK(EnsureWritableFolder(settings_.spool_dir, 0700));
-  TELEM_CHECK(EnsureWritableFolder(settings_.state_dir, 0755));
-  TELEM_CHECK(EnsureWritableFolder(settings_.log_dir, 0755));
-  TELEM_CHECK(EnsureFolder(FolderOf(settings_.socket_path), 0755));
-  return EnsureFolder(FolderOf(settings_.control_path), 0755);
+Status Daemon::BindSockets() {
+  for (PassedSocket& passed : surroundings_.sockets) {
+    const bool is_control = passed.name == "control" || passed.path == settings_.control_path;
+    Listener& listener = is_control ? control_socket_ : frames_;
+    if (listener.fd.valid()) {
+      return Fail(ErrorCode::kInvalid, "'" + passed.path + "': one socket too many was passed");
+    }
+    listener.fd = std::move(passed.fd);
+  }
+  surroundings_.sockets.clear();
+  is_activated_ = frames_.fd.valid();
+  TELEM_CHECK(Bind(frames_, settings_.socket_path));
+  return Bind(control_socket_, settings_.control_path);
+}
+
+Status Daemon::Bind(Listener& listener, const std::string& path) {
+  if (listener.fd.valid()) return {};
+  TELEM_TRY(listener.fd, ListenAt(path, 0666));
+  listener.is_bound_here = true;
+  return {};
+}
+
+Status Daemon::ChangeUser(const std::optional<User>& user) const {
+  if (user) return Become(*user);
+  if (::geteuid() == 0) {
+    Log(LogLevel::kNotice, "there is no user telemetry: staying root");
+  }
+  return {};
 }
 
 Status Daemon::OpenStore() {
   TELEM_TRY(spool_,
             Spool::Open(loop_.clock(), settings_.spool_dir, settings_.state_dir + "/rejected"));
   TELEM_TRY(journal_, Journal::Open(settings_.log_dir, settings_.journal_max_records));
-  for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
-    Log(LogLevel::kWarning, problem);
-  }
+  LoadMachineId();
   retention_.emplace(settings_.log_dir + "/records", settings_.retention_max_records);
   limiter_.SetLimits(LimitsOf(settings_));
   syncer_.emplace(spool_->folder_fd());
   TELEM_CHECK(syncer_->Open());
   TELEM_CHECK(loop_.Watch(syncer_->done_fd(), EPOLLIN, &syncs_));
   delivery_.emplace(loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
-                    deliver_program_, boot_id_);
+                    surroundings_.deliver_program, boot_id_);
   admission_.emplace(Admission::Parts{.loop = loop_,
                                       .settings = settings_,
                                       .machine_id = machine_id_,
@@ -158,12 +214,11 @@ Status Daemon::OpenStore() {
   return {};
 }
 
-Status Daemon::OpenSockets() {
-  TELEM_TRY(UniqueFd frames, ListenAt(settings_.socket_path, 0666));
+Status Daemon::Serve() {
+  RestoreState();
   intake_.emplace(loop_, counters_, RaiseDescriptorLimit(),
                   [this](const IncomingRecord& record) { return admission_->Admit(record); });
-  TELEM_CHECK(intake_->Listen(std::move(frames)));
-  TELEM_TRY(UniqueFd control, ListenAt(settings_.control_path, 0666));
+  TELEM_CHECK(intake_->Listen(std::move(frames_.fd)));
   control_.emplace(loop_, [this](const Peer& peer) {
     return std::make_unique<SpoolDesk>(
         SpoolDesk::Parts{.loop = loop_,
@@ -177,11 +232,16 @@ Status Daemon::OpenSockets() {
                          .make_status = [this] { return MakeStatus(); }},
         peer);
   });
-  return control_->Listen(std::move(control));
+  TELEM_CHECK(control_->Listen(std::move(control_socket_.fd)));
+  seen_ = {.counters = counters_, .has_consent = had_consent_, .last_error = {}};
+  service_.Ready();
+  return {};
 }
 
 Status Daemon::Run() {
   TELEM_CHECK(loop_.Run());
+  service_.Stopping();
+  SaveState();
   // Those whose frames were taken in the last round have their answers; what they were told holds.
   if (::syncfs(spool_->folder_fd()) != 0) return SystemError("sync the spool", errno);
   return {};
@@ -197,7 +257,61 @@ void Daemon::EndRound() {
   FlushJournal();  // what Pump() found to be at its end: expired, damaged, gone
   delivery_->RemoveFinished();
   if (journal_->IsOvergrown()) TrimJournal();
+  NoteChanges();
+  RecycleIfDue();
   consent_.StartRound();
+}
+
+void Daemon::NoteChanges() {
+  Seen now{.counters = counters_, .has_consent = had_consent_, .last_error = {}};
+  if (const auto& error = delivery_->last_error()) now.last_error = error->time;
+  if (now == seen_) return;
+  seen_ = now;
+  service_.Touch();
+  save_due_.Touch();
+}
+
+// A fresh process has the memory of a fresh process. Nobody notices: the next record starts it.
+void Daemon::RecycleIfDue() {
+  if (!may_recycle_ || !settings_.daemon_recycling_enabled) return;
+  const bool is_idle = intake_->connections() == 0 && !spool_->is_scanning() &&
+                       spool_->waiting() + delivery_->not_in_spool_list() == 0;
+  if (is_idle) loop_.Stop();
+}
+
+std::string Daemon::StateFile() const { return settings_.state_dir + "/state"; }
+
+void Daemon::RestoreState() {
+  const auto text = ReadFile(StateFile(), kMaxStateFile);
+  if (!text) {
+    if (text.error().code != ErrorCode::kNotFound) {
+      Log(LogLevel::kWarning, text.error().message + ", counting from 0");
+    }
+    return;
+  }
+  const auto saved = ParseSavedState(*text);
+  if (!saved) {
+    return Log(LogLevel::kWarning, "'" + StateFile() + "' is damaged, counting from 0");
+  }
+  counters_ = CarryOver(saved->counters);
+  counting_since_ = std::min(saved->counting_since, started_);
+  delivery_->set_last_success(saved->last_success);
+}
+
+void Daemon::SaveState() {
+  if (consent_.IsWithheld()) return;  // nothing is written down any more
+  const Clock& clock = loop_.clock();
+  const std::string text = FormatSavedState({.counting_since = counting_since_,
+                                             .counters = counters_,
+                                             .last_success = delivery_->last_success(),
+                                             .boot_id = boot_id_,
+                                             .wall = clock.Now(),
+                                             .monotonic = clock.Monotonic(),
+                                             .limiter_lines = ""});
+  // Nothing that was promised depends on it, so nobody waits for the disk.
+  const Status saved = ReplaceFile(StateFile(), text, 0600, Durability::kLater);
+  if (!saved && !is_state_troubled_) Log(LogLevel::kError, saved.error().message);
+  is_state_troubled_ = !saved;
 }
 
 // Without consent nothing leaves from this moment on, and what waits to leave goes; so that nothing
@@ -207,6 +321,7 @@ void Daemon::FollowConsent() {
   if (has_consent && !had_consent_) {
     Log(LogLevel::kNotice, "consent is given: collecting");
     consent_seen_ = loop_.clock().Now();
+    LoadMachineId();
     delivery_->TryNow();
   } else if (!has_consent && had_consent_) {
     Log(LogLevel::kNotice, "consent is gone: collecting nothing any more");
@@ -214,7 +329,7 @@ void Daemon::FollowConsent() {
   }
   had_consent_ = has_consent;
   if (consent_.IsWithheld()) {
-    if (is_consent_noted_ != false) ForgetConsentSince();
+    if (is_consent_noted_ != false) EndConsent();
     evict_before_ = WallTime::max();
   } else if (has_consent && is_consent_noted_ != true && !spool_->is_scanning()) {
     NoteConsentSince();
@@ -241,11 +356,16 @@ void Daemon::NoteConsentSince() {
   evict_before_ = *since <= loop_.clock().Now() ? WallTime(*since) : WallTime();
 }
 
-void Daemon::ForgetConsentSince() {
+// What waits goes by EvictForConsent(); rejected records could be sent again as well.
+void Daemon::EndConsent() {
   is_consent_noted_ = false;
-  if (const Status removed = RemoveConsentSince(settings_); !removed) {
-    Log(LogLevel::kError, removed.error().message);
-  }
+  const auto log_failure = [](const Status& removed) {
+    if (!removed) Log(LogLevel::kError, removed.error().message);
+  };
+  log_failure(RemoveConsentSince(settings_));
+  const auto rejected = spool_->rejected().List();
+  if (!rejected) return Log(LogLevel::kError, rejected.error().message);
+  for (const auto& file : *rejected) log_failure(spool_->rejected().Remove(file.name));
 }
 
 // Some in each round, so that senders get their turn. Returns whether there are more.
@@ -280,11 +400,22 @@ void Daemon::TrimJournal() {
   ::malloc_trim(0);
 }
 
+// Who has opted out gets no id: it would be a thing collected.
+void Daemon::LoadMachineId() {
+  if (!consent_.IsGiven()) return;
+  for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
+    Log(LogLevel::kWarning, problem);
+  }
+}
+
 void Daemon::RenewMachineId() {
+  machine_id_due_.SetAfter(kMachineIdCheck);
+  // By the one timer that runs when idle.
+  may_recycle_ = is_activated_ && loop_.clock().Monotonic() - started_monotonic_ >= kRecycleAfter;
+  if (!consent_.IsGiven()) return;
   for (const std::string& problem : machine_id_.RenewIfOld(loop_.clock().Now())) {
     Log(LogLevel::kWarning, problem);
   }
-  machine_id_due_.SetAfter(kMachineIdCheck);
 }
 
 void Daemon::ScanSpool() {
@@ -326,30 +457,47 @@ void Daemon::OnSignal() {
   }
 }
 
+// What was opened at start stays where it is.
+void Daemon::KeepPlaces(Settings& fresh) const {
+  struct Place {
+    const char* key;
+    std::string Settings::* path;
+  };
+  for (const auto& [key, path] :
+       {Place{"socket_path", &Settings::socket_path},
+        Place{"control_path", &Settings::control_path}, Place{"spool_dir", &Settings::spool_dir},
+        Place{"config_dir", &Settings::config_dir}, Place{"state_dir", &Settings::state_dir},
+        Place{"log_dir", &Settings::log_dir}}) {
+    if (fresh.*path == settings_.*path) continue;
+    Log(LogLevel::kWarning, std::string(key) + " stays '" + settings_.*path + "' until telemd is " +
+                                "started again; then it is '" + fresh.*path + "'");
+    fresh.*path = settings_.*path;
+  }
+}
+
 void Daemon::Reload() {
-  auto loaded = LoadSettingsStrictly(config_file_);
-  if (!loaded) {
-    Log(LogLevel::kError, loaded.error().message + "; the old settings stay in force");
-    return delivery_->TryNow();
+  service_.Reloading();
+  auto loaded = LoadSettingsStrictly(surroundings_.config_file);
+  if (loaded) {
+    Apply(std::move(*loaded));
+  } else {
+    LogLines(LogLevel::kError, loaded.error().message);
+    Log(LogLevel::kError, "the configuration has mistakes: the old settings stay in force");
+    delivery_->TryNow();
   }
-  for (const std::string& warning : loaded->warnings) Log(LogLevel::kWarning, warning);
-  Settings& fresh = loaded->settings;
-  // What was opened at start stays where it is.
-  for (std::string Settings::* const place :
-       {&Settings::socket_path, &Settings::control_path, &Settings::spool_dir,
-        &Settings::config_dir, &Settings::state_dir, &Settings::log_dir}) {
-    if (fresh.*place == settings_.*place) continue;
-    Log(LogLevel::kWarning, "'" + fresh.*place + "' in place of '" + settings_.*place +
-                                "' takes effect when telemd is started again");
-    fresh.*place = settings_.*place;
-  }
+  service_.Reloaded();
+}
+
+// Nothing in here can fail: the new settings are in force together or not at all.
+void Daemon::Apply(LoadedSettings loaded) {
+  for (const std::string& warning : loaded.warnings) Log(LogLevel::kWarning, warning);
+  Settings& fresh = loaded.settings;
+  KeepPlaces(fresh);
   settings_ = std::move(fresh);
   journal_->set_max_records(settings_.journal_max_records);
   retention_->set_max_records(settings_.retention_max_records);
   limiter_.SetLimits(LimitsOf(settings_));
-  for (const std::string& problem : machine_id_.Load(loop_.clock().Now())) {
-    Log(LogLevel::kWarning, problem);
-  }
+  LoadMachineId();
   consent_.Look();
   delivery_->Restart();
   Log(LogLevel::kNotice, "read the configuration again");
@@ -370,6 +518,7 @@ std::string Daemon::MakeStatus() {
   const Clock& clock = loop_.clock();
   json.Add("version", TELEM_VERSION).Add("pid", static_cast<int64_t>(::getpid()));
   add_time("started", started_);
+  add_time("counting_since", counting_since_);
   json.Add("collecting", consent_.IsGiven())
       .Add("consent", settings_.consent == ConsentMode::kOptIn ? "opt-in" : "opt-out")
       .Add("delivery_enabled", settings_.record_server_delivery_enabled)
@@ -422,6 +571,26 @@ std::string Daemon::MakeStatus() {
   add_time("limited_until", at_wall(delivery_->limited_until()));
   add_time("next_attempt", at_wall(delivery_->next_attempt()));
   return json.Finish();
+}
+
+// For `systemctl status`: everybody may read it.
+std::string Daemon::MakeSentence() {
+  if (consent_.IsWithheld()) return "Collecting nothing: the user has opted out.";
+  if (!consent_.IsGiven()) return "Collecting nothing: the consent markers cannot be looked at.";
+  if (settings_.server.empty()) return "Records stay on this machine: no server is configured.";
+  if (!settings_.record_server_delivery_enabled) {
+    return "Records stay on this machine: delivery is switched off.";
+  }
+  std::string sentence;
+  AppendUnsigned(sentence, counters_.delivered);
+  sentence += " records delivered to " + HostOf(settings_.server) + ", ";
+  AppendUnsigned(sentence, spool_->waiting() + delivery_->not_in_spool_list());
+  sentence += " waiting";
+  const auto& error = delivery_->last_error();
+  if (error && error->time >= delivery_->last_success()) {
+    sentence += ": " + PrintableAscii(error->text, 100);
+  }
+  return sentence;
 }
 
 }  // namespace telem

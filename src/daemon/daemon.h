@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/event_loop.h"
 #include "config/settings.h"
@@ -14,6 +15,9 @@
 #include "daemon/counters.h"
 #include "daemon/delivery.h"
 #include "daemon/intake.h"
+#include "daemon/service.h"
+#include "daemon/user.h"
+#include "ipc/socket_activation.h"
 #include "store/machine_id.h"
 #include "store/retention.h"
 #include "store/spool_syncer.h"
@@ -22,18 +26,28 @@ namespace telem {
 
 class Daemon {
  public:
-  // `config_file` is read again at SIGHUP; empty means the usual search. `deliver_program` is the
-  // path of telem-deliver.
-  Daemon(const Clock& clock, Settings settings, std::string config_file,
-         std::string deliver_program);
+  // What is around it when it starts.
+  struct Surroundings {
+    std::string config_file;      // read again at SIGHUP; empty means the usual search
+    std::string deliver_program;  // path of telem-deliver
+    std::vector<PassedSocket> sockets = {};
+    SdNotify notify = {};
+  };
+
+  Daemon(const Clock& clock, Settings settings, Surroundings surroundings);
   ~Daemon();
 
-  // Makes folders that are missing, opens what lies there, binds the sockets. Signals that Run()
-  // handles must be blocked before.
+  // Makes folders that are missing, binds the sockets, becomes another user where root started it,
+  // and opens what lies in the folders; then it takes records. Signals that Run() handles must be
+  // blocked before.
   Status Open();
 
-  // Until SIGTERM or SIGINT.
+  // Until SIGTERM, SIGINT, or there is nothing to do any more where systemd starts it again.
   Status Run();
+
+  // One round of at most `wait`, for tests that have a clock of their own.
+  Status RunOnce(std::chrono::milliseconds wait) { return loop_.RunOnce(wait); }
+  bool is_ending() const { return loop_.is_stopped(); }
 
  private:
   // Reads signals as the loop's events.
@@ -49,29 +63,60 @@ class Daemon {
     Daemon& daemon;
   };
 
-  Status MakeFolders() const;
+  // A socket to listen on, until somebody takes its descriptor.
+  struct Listener {
+    UniqueFd fd;
+    bool is_bound_here = false;  // else it stays when this process ends
+  };
+  // What the world may want to be told of when it changes.
+  struct Seen {
+    Counters counters;
+    bool has_consent = false;
+    std::optional<WallTime> last_error;
+    bool operator==(const Seen&) const = default;
+  };
+
+  Status MakeFolders(const std::optional<User>& owner) const;
+  Status CheckFolders(const std::optional<User>& owner) const;
+  Status BindSockets();
+  Status Bind(Listener& listener, const std::string& path);
+  Status ChangeUser(const std::optional<User>& user) const;
   Status OpenStore();
-  Status OpenSockets();
+  Status Serve();
   void OnSignal();
   void OnSynced();
   void Reload();
+  void Apply(LoadedSettings loaded);
+  void KeepPlaces(Settings& fresh) const;
   void FollowConsent();
   void NoteConsentSince();
-  void ForgetConsentSince();
+  void EndConsent();
   bool EvictForConsent();
+  void LoadMachineId();
   void RenewMachineId();
   void ScanSpool();
   void FlushJournal();
   void TrimJournal();
   void EndRound();
+  void NoteChanges();
+  void RecycleIfDue();
+  std::string StateFile() const;
+  void RestoreState();
+  void SaveState();
   std::string MakeStatus();
+  std::string MakeSentence();
 
   EventLoop loop_;
   Settings settings_;
-  const std::string config_file_;
-  const std::string deliver_program_;
+  Surroundings surroundings_;
   std::string boot_id_;
   WallTime started_{};
+  MonotonicTime started_monotonic_{};
+  WallTime counting_since_{};
+  Listener frames_;
+  Listener control_socket_;
+  bool is_activated_ = false;  // systemd starts it again when a record comes
+  bool may_recycle_ = false;
   Counters counters_;
   Consent consent_;
   bool had_consent_ = false;
@@ -95,7 +140,11 @@ class Daemon {
   Timer trim_due_;
   Timer journal_due_;
   Timer evict_due_;
+  Seen seen_;
+  Service service_;
+  Throttle save_due_;
   bool is_journal_troubled_ = false;
+  bool is_state_troubled_ = false;
 };
 
 }  // namespace telem

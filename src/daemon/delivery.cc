@@ -398,7 +398,7 @@ void Delivery::OnVerdict(const Verdict& verdict) {
   }
   switch (verdict.outcome) {
     case Outcome::kAccepted:
-      return OnAccepted(record);
+      return OnAccepted(record, verdict.text);
     case Outcome::kRefused: {
       std::string detail;
       AppendUnsigned(detail, verdict.code);
@@ -418,7 +418,7 @@ void Delivery::OnVerdict(const Verdict& verdict) {
   }
 }
 
-void Delivery::OnAccepted(const UnderWay& record) {
+void Delivery::OnAccepted(const UnderWay& record, std::string_view note) {
   // One that was on its way before the last failure does not tell whether that is over.
   if (record.epoch == epoch_) {
     if (failures_ > 0) Log(LogLevel::kNotice, "delivering again to " + settings_.server);
@@ -429,7 +429,14 @@ void Delivery::OnAccepted(const UnderWay& record) {
   workers_lost_ = 0;
   last_success_ = loop_.clock().Now();
   limiter_.Count(record.record.name.uid, record.bytes, loop_.clock().Monotonic());
-  Finish(record, RecordState::kDelivered, "");
+  if (!note.empty()) {
+    // Once for a note, not once for each record of the request that it is about.
+    if (!last_error_ || last_error_->text != note) {
+      Log(LogLevel::kWarning, "the server took records with a note: " + std::string(note));
+    }
+    NoteError(std::string(note));
+  }
+  Finish(record, RecordState::kDelivered, note);
 }
 
 void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {

@@ -106,6 +106,8 @@ class Delivery {
     WallTime time;
   };
   std::optional<WallTime> last_success() const { return last_success_; }
+  // What an earlier process knew.
+  void set_last_success(std::optional<WallTime> when) { last_success_ = when; }
   const std::optional<Trouble>& last_error() const { return last_error_; }
   // Until when the rate limit of all has no room, where it has none.
   std::optional<MonotonicTime> limited_until() const {
@@ -158,7 +160,8 @@ class Delivery {
   static void DescribeBy(UnderWay& record, std::string_view header_text);
 
   void OnVerdict(const Verdict& verdict);
-  void OnAccepted(const UnderWay& record);
+  // `note`: what the server has to say against a request that it took (otlp), mostly nothing.
+  void OnAccepted(const UnderWay& record, std::string_view note);
   void OnLater(const UnderWay& record, const Verdict& verdict);
   void OnWorkerGone();
   void OnOverdue();

@@ -44,6 +44,9 @@ class Intake final : private EventLoop::Handler {
   // Takes connections from `listener` (non-blocking) from here on.
   Status Listen(UniqueFd listener);
 
+  // How many senders are connected.
+  size_t connections() const { return connection_count_; }
+
   // How many statuses wait for SendReplies.
   size_t held() const { return held_.size(); }
 

@@ -58,7 +58,7 @@ int Main() {
         verdict += ' ';
         verdict += part;
       }
-      verdict += " as the script says\n";
+      verdict += line.outcome == "accepted" ? " \n" : " as the script says\n";
       if (!WriteAll(STDOUT_FILENO, verdict)) return 1;
     }
     bytes.erase(0, bytes.size() - rest.size());

@@ -43,14 +43,6 @@ void PrepareSignals() {
   for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) ::signal(signal, SIG_IGN);
 }
 
-void LogLines(telem::LogLevel level, const std::string& text) {
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = std::min(text.find('\n', start), text.size());
-    telem::Log(level, text.substr(start, end - start));
-    start = end + 1;
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -86,17 +78,27 @@ int main(int argc, char** argv) {
   ::mallopt(M_TRIM_THRESHOLD, 64 * 1024);
   PrepareSignals();
 
+  telem::SdNotify notify = telem::SdNotify::FromEnvironment();
+  auto sockets = telem::TakePassedSockets();
+  if (!sockets) {
+    telem::Log(telem::LogLevel::kError, sockets.error().message);
+    return 1;
+  }
   auto loaded = telem::LoadSettingsStrictly(config_file);
   if (!loaded) {
-    LogLines(telem::LogLevel::kError, loaded.error().message);
+    telem::LogLines(telem::LogLevel::kError, loaded.error().message);
     return kExitConfig;
   }
   for (const std::string& warning : loaded->warnings) {
     telem::Log(telem::LogLevel::kWarning, warning);
   }
   const telem::SystemClock clock;
-  telem::Daemon daemon(clock, std::move(loaded->settings), config_file,
-                       telem::OwnFolder() + "/../libexec/telemetrics/telem-deliver");
+  telem::Daemon daemon(
+      clock, std::move(loaded->settings),
+      {.config_file = config_file,
+       .deliver_program = telem::OwnFolder() + "/../libexec/telemetrics/telem-deliver",
+       .sockets = std::move(*sockets),
+       .notify = std::move(notify)});
   loaded = {};
   telem::Status status = daemon.Open();
   if (status) status = daemon.Run();

@@ -10,12 +10,9 @@
 #include "base/command_line.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "base/text.h"
-#include "deliver/answer.h"
 #include "deliver/caller_watch.h"
-#include "deliver/http_client.h"
+#include "deliver/deliverer.h"
 #include "deliver/record_input.h"
-#include "deliver/v2_protocol.h"
 #include "record/delivery_codec.h"
 #include "record/http_codec.h"
 #include "record/spool_file.h"
@@ -26,7 +23,6 @@ namespace {
 constexpr char kProgram[] = "telem-deliver";
 
 constexpr int kExitUsage = 2;
-constexpr size_t kMaxUnderWay = 10;
 constexpr std::chrono::seconds kIdleTime{5};
 
 constexpr char kHelp[] =
@@ -39,8 +35,13 @@ constexpr char kHelp[] =
     "runs it.\n"
     "\n"
     "  -s, --server URL      where to send: http:// or https://\n"
-    "  -t, --tidheader LINE  header line to send with each record, 'Name: value'\n"
+    "  -p, --protocol WORD   v2 (default), v3 or otlp (then URL/v1/logs is where to send)\n"
+    "  -t, --tidheader LINE  header line to send with each request, 'Name: value'\n"
+    "  -H, --header LINE     another one; may be given several times\n"
     "  -c, --cainfo FILE     trust the certificates in FILE in place of the system's\n"
+    "  -E, --cert FILE       the certificate to show to the server\n"
+    "  -k, --key FILE        its key, where that is not in the same file\n"
+    "  -x, --proxy URL       the proxy, in place of that in the environment (http_proxy ...)\n"
     "  -h, --help            show this help\n"
     "  -V, --version         show the version\n"
     "\n"
@@ -50,67 +51,8 @@ constexpr char kHelp[] =
 struct Options {
   DeliverySettings settings;
   bool by_hand = false;
+  std::vector<std::string> header_lines;
   std::vector<std::string> files;
-};
-
-// Sends records, keeps count, writes verdicts to standard output.
-class Deliverer {
- public:
-  explicit Deliverer(DeliverySettings settings) : settings_(std::move(settings)) {}
-
-  Status Open() {
-    TELEM_TRY(auto client, HttpClient::Open(settings_.server, settings_.cainfo));
-    client_.emplace(std::move(client));
-    return {};
-  }
-
-  void Send(const RecordId& id, std::string_view header_text, std::string_view payload) {
-    auto request = MakeV2Request(header_text, payload, settings_.tidheader);
-    if (!request) {
-      return Tell({.id = id, .outcome = Outcome::kRefused, .text = request.error().message});
-    }
-    client_->Post(std::move(*request), [this, id](const HttpAnswer& answer) {
-      const std::string words = answer.status != 0 ? WordsOf(answer.body) : answer.trouble;
-      Tell({.id = id,
-            .outcome = OutcomeOf(answer.status),
-            .code = answer.status,
-            .retry_after = answer.retry_after,
-            .text = words});
-    });
-  }
-
-  // Goes on until `fd` (or -1) has something to read, or something ended. False after `wait`
-  // without either.
-  Result<bool> Wait(int fd, std::chrono::milliseconds wait) {
-    if (!verdicts_.empty()) wait = {};  // these are to be told now
-    TELEM_TRY(const bool is_readable, client_->Wait(fd, wait));
-    TELEM_CHECK(WriteAll(STDOUT_FILENO, verdicts_));
-    verdicts_.clear();
-    return is_readable;
-  }
-
-  // Until nothing is under way.
-  Status Finish() {
-    while (under_way() > 0 || !verdicts_.empty()) {
-      TELEM_CHECK(Wait(-1, HttpClient::kRequestTime));
-    }
-    return {};
-  }
-
-  size_t under_way() const { return client_->under_way(); }
-  bool HasRoom() const { return under_way() < kMaxUnderWay; }
-  bool all_accepted() const { return all_accepted_; }
-
- private:
-  void Tell(const Verdict& verdict) {
-    if (verdict.outcome != Outcome::kAccepted) all_accepted_ = false;
-    AppendVerdict(verdicts_, verdict);
-  }
-
-  DeliverySettings settings_;
-  std::optional<HttpClient> client_;
-  std::string verdicts_;
-  bool all_accepted_ = true;
 };
 
 // One record in text form. Its id is the file's where that has one.
@@ -127,6 +69,7 @@ Status SendText(Deliverer& deliverer, const std::string& file_name, std::string_
 Result<bool> SendFiles(Deliverer& deliverer, const std::vector<std::string>& files) {
   bool all_read = true;
   for (const std::string& file : files) {
+    if (!deliverer.HasRoom()) deliverer.Flush();
     while (!deliverer.HasRoom()) TELEM_CHECK(deliverer.Wait(-1, HttpClient::kRequestTime));
     const auto bytes = ReadFile(file, kMaxSpoolFile);
     const Status sent =
@@ -156,6 +99,7 @@ Status SendStream(Deliverer& deliverer, RecordInput& input, bool ends_when_idle)
       deliverer.Send((*record)->id, (*record)->headers, (*record)->payload);
       last_work = std::chrono::steady_clock::now();
     }
+    deliverer.Flush();
     if (input.at_end() && deliverer.HasRoom()) return deliverer.Finish();
     const bool wants_more = deliverer.HasRoom() && !input.at_end();
     if (deliverer.under_way() > 0) last_work = std::chrono::steady_clock::now();
@@ -166,20 +110,6 @@ Status SendStream(Deliverer& deliverer, RecordInput& input, bool ends_when_idle)
   }
 }
 
-Status CheckSettings(const DeliverySettings& settings) {
-  const auto bad = [](std::string_view name, std::string_view value, std::string_view what) {
-    return Fail(ErrorCode::kInvalid,
-                std::string(name) + ": '" + PrintableAscii(value, 80) + "' " + std::string(what));
-  };
-  if (!settings.server.starts_with("http://") && !settings.server.starts_with("https://")) {
-    return bad("server", settings.server, "is not an http:// or https:// URL");
-  }
-  if (!IsHttpHeaderLine(settings.tidheader)) {
-    return bad("tidheader", settings.tidheader, "is not one header line 'Name: value'");
-  }
-  return {};
-}
-
 // As telemd runs it: settings, then records.
 Result<bool> RunForDaemon() {
   TELEM_CHECK(EndWithCaller());
@@ -187,11 +117,9 @@ Result<bool> RunForDaemon() {
   while (true) {
     TELEM_TRY(const auto line, input.TakeLine());
     if (line) {
-      TELEM_TRY(DeliverySettings settings, ParseDeliverySettings(*line));
-      TELEM_CHECK(CheckSettings(settings));
-      Deliverer deliverer(std::move(settings));
-      TELEM_CHECK(deliverer.Open());
-      TELEM_CHECK(SendStream(deliverer, input, true));
+      TELEM_TRY(const DeliverySettings settings, ParseDeliverySettings(*line));
+      TELEM_TRY(const auto deliverer, Deliverer::Open(settings, {}));
+      TELEM_CHECK(SendStream(*deliverer, input, true));
       return true;
     }
     TELEM_CHECK(input.Read());
@@ -199,9 +127,7 @@ Result<bool> RunForDaemon() {
 }
 
 // Returns whether every record was accepted.
-Result<bool> RunByHand(const Options& options) {
-  Deliverer deliverer(options.settings);
-  TELEM_CHECK(deliverer.Open());
+Result<bool> RunByHand(Deliverer& deliverer, const Options& options) {
   if (!options.files.empty()) {
     TELEM_TRY(const bool all_read, SendFiles(deliverer, options.files));
     return all_read && deliverer.all_accepted();
@@ -218,48 +144,63 @@ Result<bool> RunByHand(const Options& options) {
   return deliverer.all_accepted();
 }
 
+// Which of the settings an option sets, or none.
+std::string* FindSetting(int choice, DeliverySettings& settings) {
+  switch (choice) {
+    case 's':
+      return &settings.server;
+    case 'p':
+      return &settings.server_protocol;
+    case 't':
+      return &settings.tidheader;
+    case 'c':
+      return &settings.cainfo;
+    case 'E':
+      return &settings.clientcert;
+    case 'k':
+      return &settings.clientkey;
+    case 'x':
+      return &settings.proxy;
+    default:
+      return nullptr;
+  }
+}
+
 // Fills `options`, or says with which code the program ends.
 std::optional<int> ParseOptions(int argc, char** argv, Options& options) {
-  static const option kOptions[] = {
-      {"server", required_argument, nullptr, 's'}, {"tidheader", required_argument, nullptr, 't'},
-      {"cainfo", required_argument, nullptr, 'c'}, {"help", no_argument, nullptr, 'h'},
-      {"version", no_argument, nullptr, 'V'},      {}};
-  const auto mistake = [](std::string_view what) {
-    return UsageMistake(kProgram, what, kExitUsage);
-  };
+  static const option kOptions[] = {{"server", required_argument, nullptr, 's'},
+                                    {"protocol", required_argument, nullptr, 'p'},
+                                    {"tidheader", required_argument, nullptr, 't'},
+                                    {"header", required_argument, nullptr, 'H'},
+                                    {"cainfo", required_argument, nullptr, 'c'},
+                                    {"cert", required_argument, nullptr, 'E'},
+                                    {"key", required_argument, nullptr, 'k'},
+                                    {"proxy", required_argument, nullptr, 'x'},
+                                    {"help", no_argument, nullptr, 'h'},
+                                    {"version", no_argument, nullptr, 'V'},
+                                    {}};
   DeliverySettings& settings = options.settings;
   settings.tidheader = kDefaultTidHeader;
   bool has_others = false;
   opterr = 0;
   int choice;
-  while ((choice = ::getopt_long(argc, argv, ":s:t:c:hV", kOptions, nullptr)) != -1) {
-    switch (choice) {
-      case 's':
-        settings.server = optarg;
-        options.by_hand = true;
-        break;
-      case 't':
-        settings.tidheader = optarg;
-        has_others = true;
-        break;
-      case 'c':
-        settings.cainfo = optarg;
-        has_others = true;
-        break;
-      case 'h':
-        return PrintHelp(kHelp);
-      case 'V':
-        return PrintVersion(kProgram);
-      default:
-        return mistake(DescribeBadOption(choice, kOptions, argv));
+  while ((choice = ::getopt_long(argc, argv, ":s:p:t:H:c:E:k:x:hV", kOptions, nullptr)) != -1) {
+    if (choice == 'h') return PrintHelp(kHelp);
+    if (choice == 'V') return PrintVersion(kProgram);
+    std::string* const value = FindSetting(choice, settings);
+    if (value != nullptr) {
+      *value = optarg;
+    } else if (choice == 'H') {
+      options.header_lines.emplace_back(optarg);
+    } else {
+      return UsageMistake(kProgram, DescribeBadOption(choice, kOptions, argv), kExitUsage);
     }
+    (choice == 's' ? options.by_hand : has_others) = true;
   }
   options.files.assign(argv + optind, argv + argc);
   if (!options.by_hand && (has_others || !options.files.empty())) {
-    return mistake("option -s/--server is required");
+    return UsageMistake(kProgram, "option -s/--server is required", kExitUsage);
   }
-  if (!options.by_hand) return std::nullopt;
-  if (const Status good = CheckSettings(settings); !good) return mistake(good.error().message);
   return std::nullopt;
 }
 
@@ -268,7 +209,14 @@ int Main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   Options options;
   if (const auto code = ParseOptions(argc, argv, options)) return *code;
-  const auto done = options.by_hand ? RunByHand(options) : RunForDaemon();
+  Result<bool> done;
+  if (options.by_hand) {
+    const auto deliverer = Deliverer::Open(options.settings, options.header_lines);
+    if (!deliverer) return UsageMistake(kProgram, deliverer.error().message, kExitUsage);
+    done = RunByHand(**deliverer, options);
+  } else {
+    done = RunForDaemon();
+  }
   if (!done) return Failure(kProgram, done.error().message);
   return *done ? 0 : 1;
 }

@@ -8,6 +8,7 @@
 #include <list>
 
 #include "base/text.h"
+#include "deliver/retry_after.h"
 
 namespace telem {
 namespace {
@@ -24,6 +25,13 @@ struct FreeList {
 using EasyHandle = std::unique_ptr<CURL, CloseEasy>;
 using HeaderList = std::unique_ptr<curl_slist, FreeList>;
 
+// Names of HTTP headers have no case.
+bool IsSameHeader(std::string_view a, std::string_view b) {
+  const auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return fold(x) == fold(y); });
+}
+
 // libcurl leaves out a header without a value, unless a semicolon stands in place of the colon
 // (CURLOPT_HTTPHEADER(3)).
 std::string LineForCurl(const std::string& line) {
@@ -33,7 +41,9 @@ std::string LineForCurl(const std::string& line) {
 }
 
 HeaderList MakeHeaderList(const std::vector<std::string>& lines) {
-  curl_slist* list = nullptr;
+  // Without its value libcurl leaves it out: a large body would wait a second for servers that do
+  // not know it.
+  curl_slist* list = ::curl_slist_append(nullptr, "Expect:");
   for (const std::string& line : lines) list = ::curl_slist_append(list, LineForCurl(line).c_str());
   return HeaderList(list);
 }
@@ -61,20 +71,56 @@ size_t KeepBody(char* bytes, size_t size, size_t count, void* to) {
   return size * count;  // the rest is read and forgotten, so that the connection can be kept
 }
 
+// What counts of the lines in front of the body.
+struct AnswerHead {
+  size_t size = 0;  // of all of them, those of interim answers (100 Continue) too
+  std::string reason;
+  std::string retry_after;
+  std::string date;
+
+  void Take(std::string_view line);
+};
+
+void AnswerHead::Take(std::string_view line) {
+  if (line.starts_with("HTTP/")) {
+    reason.clear();
+    retry_after.clear();
+    date.clear();
+    TakeUntil(line, ' ');
+    TakeUntil(line, ' ');
+    reason = Trim(line);
+    return;
+  }
+  const std::string_view name = TakeUntil(line, ':');
+  if (IsSameHeader(name, "Retry-After")) retry_after = Trim(line);
+  if (IsSameHeader(name, "Date")) date = Trim(line);
+}
+
+size_t KeepHeader(char* bytes, size_t size, size_t count, void* to) {
+  auto* const head = static_cast<AnswerHead*>(to);
+  head->size += size * count;
+  if (head->size > HttpClient::kMaxHeaders) return 0;  // ends the request
+  head->Take(std::string_view(bytes, size * count));
+  return size * count;
+}
+
 }  // namespace
 
 struct HttpClient::Transfer {
   EasyHandle easy;
   HttpRequest request;
   HeaderList headers;
+  AnswerHead head;
   HttpAnswer answer;
   Done done;
   char trouble[CURL_ERROR_SIZE] = "";
+
+  // The answer, once libcurl has ended with `result`.
+  HttpAnswer TakeAnswer(CURLcode result);
 };
 
 struct HttpClient::Curl {
-  std::string url;
-  std::string ca_file;
+  HttpTarget target;
   std::unique_ptr<CURLM, CloseMulti> multi;
   std::list<Transfer> active;
   std::list<Transfer> idle;  // handles to use again
@@ -84,7 +130,7 @@ struct HttpClient::Curl {
   }
 
   std::list<Transfer> TakeTransfer();
-  void FinishDone();
+  bool FinishDone();
 };
 
 HttpClient::HttpClient() : curl_(std::make_unique<Curl>()) {}
@@ -92,13 +138,12 @@ HttpClient::HttpClient(HttpClient&&) noexcept = default;
 HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 HttpClient::~HttpClient() = default;
 
-Result<HttpClient> HttpClient::Open(const std::string& url, const std::string& ca_file) {
+Result<HttpClient> HttpClient::Open(HttpTarget target) {
   if (::curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
     return Fail(ErrorCode::kIo, "libcurl cannot be set up");
   }
   HttpClient client;
-  client.curl_->url = url;
-  client.curl_->ca_file = ca_file;
+  client.curl_->target = std::move(target);
   client.curl_->multi.reset(::curl_multi_init());
   if (client.curl_->multi == nullptr) return Fail(ErrorCode::kNoSpace, "libcurl: no memory");
   // By itself it keeps four times as many as are in use at the moment, and opens the others anew.
@@ -117,19 +162,32 @@ std::list<HttpClient::Transfer> HttpClient::Curl::TakeTransfer() {
   transfer.easy.reset(::curl_easy_init());
   CURL* const easy = transfer.easy.get();
   if (easy == nullptr) return {};
-  ::curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
-  ::curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  ::curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  ::curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, ResetWhenKilled);
-  ::curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, CloseInOrder);
-  ::curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(kConnectTime.count()));
-  ::curl_easy_setopt(easy, CURLOPT_TIMEOUT, static_cast<long>(kRequestTime.count()));
-  ::curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, KeepBody);
-  ::curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer.answer.body);
-  ::curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer.trouble);
-  ::curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
-  ::curl_easy_setopt(easy, CURLOPT_POST, 1L);
-  if (!ca_file.empty()) ::curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file.c_str());
+  const auto set = [easy](CURLoption which, auto value) { ::curl_easy_setopt(easy, which, value); };
+  const auto set_if = [&](CURLoption which, const std::string& value) {
+    if (!value.empty()) set(which, value.c_str());
+  };
+  set(CURLOPT_URL, target.url.c_str());
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_SOCKOPTFUNCTION, ResetWhenKilled);
+  set(CURLOPT_CLOSESOCKETFUNCTION, CloseInOrder);
+  set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(kConnectTime.count()));
+  set(CURLOPT_TIMEOUT, static_cast<long>(kRequestTime.count()));
+  // Rather wait for the connection that is being made, which may take all requests at once
+  // (HTTP/2), than make ten.
+  set(CURLOPT_PIPEWAIT, 1L);
+  set(CURLOPT_WRITEFUNCTION, KeepBody);
+  set(CURLOPT_WRITEDATA, &transfer.answer.body);
+  set(CURLOPT_HEADERFUNCTION, KeepHeader);
+  set(CURLOPT_HEADERDATA, &transfer.head);
+  set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  set(CURLOPT_ERRORBUFFER, transfer.trouble);
+  set(CURLOPT_PRIVATE, &transfer);
+  set(CURLOPT_POST, 1L);
+  set_if(CURLOPT_CAINFO, target.ca_file);
+  set_if(CURLOPT_SSLCERT, target.client_cert);
+  set_if(CURLOPT_SSLKEY, target.client_key);
+  set_if(CURLOPT_PROXY, target.proxy);
   return one;
 }
 
@@ -139,6 +197,7 @@ void HttpClient::Post(HttpRequest request, Done done) {
   Transfer& transfer = one.front();
   transfer.request = std::move(request);
   transfer.headers = MakeHeaderList(transfer.request.header_lines);
+  transfer.head = {};
   transfer.answer = {};
   transfer.done = std::move(done);
   transfer.trouble[0] = '\0';
@@ -162,10 +221,8 @@ Result<bool> HttpClient::Wait(int fd, std::chrono::milliseconds wait) {
   };
   int running = 0;
   TELEM_CHECK(check(::curl_multi_perform(curl_->multi.get(), &running)));
-  const size_t before = curl_->active.size();
-  curl_->FinishDone();
   // What ended may make room for what came in; the caller decides before anybody sleeps.
-  if (curl_->active.size() != before) return false;
+  if (curl_->FinishDone()) return false;
   curl_waitfd own{};
   own.fd = fd;
   own.events = CURL_WAIT_POLLIN;
@@ -174,32 +231,48 @@ Result<bool> HttpClient::Wait(int fd, std::chrono::milliseconds wait) {
   return fd >= 0 && own.revents != 0;
 }
 
-void HttpClient::Curl::FinishDone() {
+HttpAnswer HttpClient::Transfer::TakeAnswer(CURLcode result) {
+  long status = 0;
+  long proxys_status = 0;
+  ::curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  ::curl_easy_getinfo(easy.get(), CURLINFO_HTTP_CONNECTCODE, &proxys_status);
+  if (status < 200) status = 0;  // an interim answer (100 Continue) says nothing yet
+  // Of a proxy that opened no way to the server only this one concerns the operator; whatever else
+  // it says is not said about the request.
+  constexpr long kProxyAuthenticationRequired = 407;
+  if (status == 0 && proxys_status == kProxyAuthenticationRequired) status = proxys_status;
+  answer.status = static_cast<uint32_t>(status);
+  answer.reason = std::move(head.reason);
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  answer.retry_after = ParseRetryAfter(head.retry_after, head.date, now);
+  if (result != CURLE_OK) {
+    answer.trouble = trouble[0] != '\0' ? trouble : ::curl_easy_strerror(result);
+  }
+  return std::move(answer);
+}
+
+// Returns whether anything had ended.
+bool HttpClient::Curl::FinishDone() {
+  bool any = false;
   int left = 0;
   while (const CURLMsg* const message = ::curl_multi_info_read(multi.get(), &left)) {
     if (message->msg != CURLMSG_DONE) continue;
+    any = true;
     const CURLcode result = message->data.result;
     CURL* const easy = message->easy_handle;
     Transfer* transfer = nullptr;
     ::curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-    long status = 0;
-    curl_off_t retry_after = 0;
-    ::curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    ::curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
-    HttpAnswer& answer = transfer->answer;
-    answer.status = static_cast<uint32_t>(status);
-    answer.retry_after = static_cast<uint32_t>(std::clamp<curl_off_t>(retry_after, 0, 86'400));
-    if (result != CURLE_OK) {
-      answer.trouble =
-          transfer->trouble[0] != '\0' ? transfer->trouble : ::curl_easy_strerror(result);
-    }
+    const HttpAnswer answer = transfer->TakeAnswer(result);
     ::curl_multi_remove_handle(multi.get(), easy);
     const auto at = std::find_if(active.begin(), active.end(),
                                  [&](const Transfer& other) { return &other == transfer; });
-    idle.splice(idle.end(), active, at);
+    // A body may be large, the handle waits for its next use without one.
+    std::string().swap(transfer->request.body);
     const Done done = std::move(transfer->done);
+    idle.splice(idle.end(), active, at);
     done(answer);
   }
+  return any;
 }
 
 }  // namespace telem

@@ -6,18 +6,17 @@
 
 namespace telem {
 
-Result<HttpRequest> MakeV2Request(std::string_view header_text, std::string_view payload,
-                                  std::string_view tidheader) {
-  TELEM_TRY(const HeaderViews headers, SplitHeaders(header_text));
+Result<HttpRequest> MakeV2Request(const OutgoingRecord& record, std::string_view tidheader) {
+  TELEM_TRY(const HeaderViews headers, SplitHeaders(record.header_text));
   TELEM_CHECK(CheckHeaders(headers));
   HttpRequest request;
   request.header_lines.reserve(kHeaderCount + 2);
-  while (!header_text.empty()) {
-    request.header_lines.emplace_back(TakeUntil(header_text, '\n'));
-  }
+  std::string_view rest = record.header_text;
+  // Blanks around a value do not belong to it, and HTTP/2 does not allow them.
+  while (!rest.empty()) request.header_lines.emplace_back(Trim(TakeUntil(rest, '\n')));
   request.header_lines.emplace_back(tidheader);
   request.header_lines.emplace_back("Content-Type: " + std::string(kPayloadContentType));
-  request.body = payload;
+  request.body = record.payload;
   return request;
 }
 

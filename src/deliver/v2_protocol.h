@@ -6,11 +6,12 @@
 
 #include "base/result.h"
 #include "deliver/http_client.h"
+#include "deliver/outgoing_record.h"
 
 namespace telem {
 
-// `header_text` is checked once more before it becomes HTTP; kInvalid when it is not fit for that.
-Result<HttpRequest> MakeV2Request(std::string_view header_text, std::string_view payload,
-                                  std::string_view tidheader);
+// The header lines are checked once more before they become HTTP; kInvalid when they are not fit
+// for that.
+Result<HttpRequest> MakeV2Request(const OutgoingRecord& record, std::string_view tidheader);
 
 }  // namespace telem

@@ -8,8 +8,8 @@ namespace telem {
 namespace {
 
 TEST(V2ProtocolTest, HeadersKeepTheirOrderAndThePayloadItsBytes) {
-  const std::string_view payload("a\0b\n", 4);
-  const auto request = MakeV2Request(SampleHeaderText(), payload, "X-TID: 1");
+  const std::string payload("a\0b\n", 4);
+  const auto request = MakeV2Request({{}, SampleHeaderText(), payload}, "X-TID: 1");
   ASSERT_TRUE(request);
   ASSERT_EQ(request->header_lines.size(), kHeaderCount + 2);
   EXPECT_EQ(request->header_lines.front(), "record_format_version: 4");
@@ -25,8 +25,8 @@ TEST(V2ProtocolTest, RefusesWhatWouldForgeAHeader) {
   const size_t at = text.find("6.1.0");
   ASSERT_NE(at, std::string::npos);
   text[at] = '\r';
-  EXPECT_FALSE(MakeV2Request(text, "", "X-TID: 1"));
-  EXPECT_FALSE(MakeV2Request("", "", "X-TID: 1"));
+  EXPECT_FALSE(MakeV2Request({{}, text, ""}, "X-TID: 1"));
+  EXPECT_FALSE(MakeV2Request({{}, "", ""}, "X-TID: 1"));
 }
 
 }  // namespace

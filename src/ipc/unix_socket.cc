@@ -1,5 +1,6 @@
 #include "ipc/unix_socket.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -50,7 +51,10 @@ Result<UniqueFd> ListenAt(const std::string& path, mode_t mode) {
     return SystemError("bind '" + path + "'", errno);
   }
   // By chmod, not by umask: the umask is the whole process's. Nobody is accepted before listen().
-  if (::chmod(path.c_str(), mode) != 0) return SystemError("set rights of '" + path + "'", errno);
+  // Not through a link: whoever owns the folder may have put one there while root binds.
+  if (::fchmodat(AT_FDCWD, path.c_str(), mode, AT_SYMLINK_NOFOLLOW) != 0) {
+    return SystemError("set rights of '" + path + "'", errno);
+  }
   if (::listen(fd.get(), SOMAXCONN) != 0) return SystemError("listen at '" + path + "'", errno);
   return fd;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/flat_json.h"
 #include "base/text.h"
@@ -11,6 +12,19 @@ namespace telem {
 namespace {
 
 constexpr std::array<std::string_view, 3> kOutcomes = {"accepted", "refused", "later"};
+constexpr std::array<std::string_view, 3> kProtocols = {"v2", "v3", "otlp"};
+
+// Every setting with its name on the line.
+constexpr std::pair<const char*, std::string DeliverySettings::*> kSettings[] = {
+    {"server", &DeliverySettings::server},
+    {"server_protocol", &DeliverySettings::server_protocol},
+    {"tidheader", &DeliverySettings::tidheader},
+    {"cainfo", &DeliverySettings::cainfo},
+    {"clientcert", &DeliverySettings::clientcert},
+    {"clientkey", &DeliverySettings::clientkey},
+    {"proxy", &DeliverySettings::proxy},
+    {"otlp_headers", &DeliverySettings::otlp_headers},
+};
 
 std::optional<uint32_t> ParseNumber(std::string_view text) {
   const auto value = ParseUnsigned(text);
@@ -20,26 +34,26 @@ std::optional<uint32_t> ParseNumber(std::string_view text) {
 
 }  // namespace
 
+std::optional<Protocol> FindProtocol(std::string_view word) {
+  const auto* const at = std::find(kProtocols.begin(), kProtocols.end(), word);
+  if (at == kProtocols.end()) return std::nullopt;
+  return static_cast<Protocol>(at - kProtocols.begin());
+}
+
 std::string EncodeDeliverySettings(const DeliverySettings& settings) {
-  return FlatJsonWriter()
-             .Add("server", settings.server)
-             .Add("server_protocol", settings.server_protocol)
-             .Add("tidheader", settings.tidheader)
-             .Add("cainfo", settings.cainfo)
-             .Finish() +
-         '\n';
+  FlatJsonWriter line;
+  for (const auto& [name, member] : kSettings) line.Add(name, settings.*member);
+  return line.Finish() + '\n';
 }
 
 Result<DeliverySettings> ParseDeliverySettings(std::string_view line) {
   TELEM_TRY(auto values, ParseFlatJson(line));
   DeliverySettings settings;
-  const auto take = [&](const char* name, std::string& member) {
-    if (const auto at = values.find(name); at != values.end()) member = std::move(at->second);
-  };
-  take("server", settings.server);
-  take("server_protocol", settings.server_protocol);
-  take("tidheader", settings.tidheader);
-  take("cainfo", settings.cainfo);
+  for (const auto& [name, member] : kSettings) {
+    if (const auto at = values.find(name); at != values.end()) {
+      settings.*member = std::move(at->second);
+    }
+  }
   return settings;
 }
 

@@ -1,7 +1,8 @@
 // What passes between telemd and telem-deliver: one line of settings and then records in, one line
 // of verdict a record out. The two share a machine, so numbers are in native byte order.
 //
-//   in:   {"server": URL, "server_protocol": "v2", "tidheader": "Name: value", "cainfo": PATH}\n
+//   in:   {"server": URL, "server_protocol": "v2", "tidheader": "Name: value", …}\n
+//         (the keys of DeliverySettings)
 //         then per record: 32 bytes record id, u32 size, u32 header_size, headers, payload
 //         (size counts headers plus payload)
 //   out:  ID accepted|refused|later CODE RETRY-AFTER text\n
@@ -18,12 +19,22 @@
 
 namespace telem {
 
-// The settings that concern delivery.
+// How records stand in requests.
+enum class Protocol { kV2, kV3, kOtlp };
+
+// The protocol by its word in configuration: v2, v3, otlp.
+std::optional<Protocol> FindProtocol(std::string_view word);
+
+// The settings that concern delivery, as they stand in the configuration.
 struct DeliverySettings {
   std::string server;
   std::string server_protocol = "v2";
   std::string tidheader;
   std::string cainfo;
+  std::string clientcert;
+  std::string clientkey;
+  std::string proxy;
+  std::string otlp_headers;
 
   bool operator==(const DeliverySettings&) const = default;
 };

@@ -23,7 +23,11 @@ TEST(DeliveryCodecTest, SettingsComeBackAsTheyWere) {
   const DeliverySettings settings{.server = "https://host.example/v2/collector",
                                   .server_protocol = "v2",
                                   .tidheader = "X-TID: \"a\"",
-                                  .cainfo = "/etc/ca.pem"};
+                                  .cainfo = "/etc/ca.pem",
+                                  .clientcert = "/etc/cert.pem",
+                                  .clientkey = "/etc/key.pem",
+                                  .proxy = "http://proxy:3128",
+                                  .otlp_headers = "Authorization=Bearer%20x,a=b"};
   std::string line = EncodeDeliverySettings(settings);
   ASSERT_TRUE(line.ends_with('\n'));
   line.pop_back();
@@ -36,6 +40,13 @@ TEST(DeliveryCodecTest, SettingsWithMissingAndUnknownKeysAreTaken) {
   EXPECT_EQ(settings->server, "http://h/");
   EXPECT_EQ(settings->server_protocol, "v2");
   EXPECT_FALSE(ParseDeliverySettings("server=http://h/"));
+}
+
+TEST(DeliveryCodecTest, KnowsEachProtocolByItsWord) {
+  EXPECT_EQ(FindProtocol("v2"), Protocol::kV2);
+  EXPECT_EQ(FindProtocol("v3"), Protocol::kV3);
+  EXPECT_EQ(FindProtocol("otlp"), Protocol::kOtlp);
+  for (const char* word : {"", "V2", "v4", "v2 "}) EXPECT_EQ(FindProtocol(word), std::nullopt);
 }
 
 TEST(DeliveryCodecTest, TakesRecordsGluedTogetherAndWaitsAtEveryCut) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "record/headers.h"
@@ -19,6 +21,11 @@ inline constexpr std::string_view kPayloadContentType = "application/text";
 // Whether `line` can stand in a request as one header: a token, a colon, a value without control
 // characters (RFC 9110, 5.1 and 5.5). At most 4 KiB.
 bool IsHttpHeaderLine(std::string_view line);
+
+// Header lines from `name=value,name=value`, the form of OTEL_EXPORTER_OTLP_HEADERS: blanks around
+// names and values do not count, `%20` in a value is a blank (and so on). At most 4 KiB; nothing
+// when one of them could not stand in a request.
+std::optional<std::vector<std::string>> ParseOtlpHeaders(std::string_view list);
 
 // Which of the fifteen an HTTP header is: without regard to case, `-` and `_` being the same, since
 // proxies change both.

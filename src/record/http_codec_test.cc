@@ -1,5 +1,6 @@
 #include "record/http_codec.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace telem {
@@ -12,6 +13,17 @@ TEST(HttpCodecTest, KnowsWhatCanStandAsOneHeaderLine) {
        {"", ":", "no colon", ": x", "a b: c", "a: b\r\nEvil: 1", "a\n: b", "(a): b"}) {
     EXPECT_FALSE(IsHttpHeaderLine(bad)) << bad;
   }
+}
+
+TEST(HttpCodecTest, ReadsHeadersInTheFormOfOpenTelemetry) {
+  EXPECT_THAT(*ParseOtlpHeaders("Authorization=Basic%20YWJj==, x-scope = a%2Cb ,,empty="),
+              testing::ElementsAre("Authorization: Basic YWJj==", "x-scope: a,b", "empty: "));
+  EXPECT_THAT(*ParseOtlpHeaders(""), testing::IsEmpty());
+  for (const char* bad : {"word", "=value", "a b=c", "a=%2", "a=%zz", "a=b%0d%0aEvil: 1", "a=%00",
+                          "a: b=c", "a=b\nc=d"}) {
+    EXPECT_FALSE(ParseOtlpHeaders(bad)) << bad;
+  }
+  EXPECT_FALSE(ParseOtlpHeaders("a=" + std::string(kMaxHeaderLine, 'x')));
 }
 
 TEST(HttpCodecTest, FindsHeadersWhateverProxiesDidToThem) {

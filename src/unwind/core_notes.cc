@@ -203,9 +203,7 @@ class NotesParser {
         }
         break;
       case NT_AUXV:
-        for (size_t at = 0; at + 16 <= content.size(); at += 16) {
-          notes_.auxv[Load<uint64_t>(content, at)] = Load<uint64_t>(content, at + 8);
-        }
+        notes_.auxv = ParseAuxv(content);
         break;
       default:
         AddFiles(content);
@@ -283,6 +281,7 @@ Result<size_t> FdSource::Read(std::span<char> out) {
     if (got < 0 && error == EINTR) continue;
     if (got < 0) return SystemError("read the core", error);
     if (got == 0) break;
+    if (keeps_copy_) copy_.append(ahead_.data(), ahead_.size());
   }
   return done;
 }
@@ -310,6 +309,14 @@ Result<CoreNotes> ReadCoreNotes(ByteSource& core) {
   CoreNotes notes;
   TELEM_CHECK(NotesParser(core, notes).Parse());
   return notes;
+}
+
+std::map<uint64_t, uint64_t> ParseAuxv(std::span<const char> content) {
+  std::map<uint64_t, uint64_t> values;
+  for (size_t at = 0; at + 16 <= content.size(); at += 16) {
+    values[Load<uint64_t>(content, at)] = Load<uint64_t>(content, at + 8);
+  }
+  return values;
 }
 
 uint64_t ProgramCounter(Machine machine, const ThreadState& thread) {

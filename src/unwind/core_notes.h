@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -37,8 +38,14 @@ class FdSource final : public ByteSource {
   explicit FdSource(int fd) : fd_(fd) {}
   Result<size_t> Read(std::span<char> out) override;
 
+  // From here on everything that is read, also ahead, is copied for TakeCopy().
+  void KeepCopy() { keeps_copy_ = true; }
+  std::string TakeCopy() { return std::move(copy_); }
+
  private:
   int fd_;
+  bool keeps_copy_ = false;
+  std::string copy_;
   std::vector<char> ahead_;
   size_t used_ = 0;  // of ahead_
 };
@@ -111,6 +118,9 @@ inline constexpr uint64_t kMaxNotesEnd = uint64_t{512} * 1024 * 1024;
 // them. kInvalid for what is no core of a known machine. A core that ends early gives what came
 // before the end.
 Result<CoreNotes> ReadCoreNotes(ByteSource& core);
+
+// Pairs of words, as NT_AUXV and /proc/PID/auxv hold them.
+std::map<uint64_t, uint64_t> ParseAuxv(std::span<const char> content);
 
 uint64_t ProgramCounter(Machine machine, const ThreadState& thread);
 uint64_t StackPointer(Machine machine, const ThreadState& thread);

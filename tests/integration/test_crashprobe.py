@@ -6,6 +6,7 @@ import subprocess
 import pytest
 from support.crashes import (CRASHPROBE, Report, find_tool, make_core, needs_crashprobe, payload_of,
                              report_core, run_crashprobe, write_config)
+from support.frame_server import FrameServer
 
 pytestmark = needs_crashprobe
 
@@ -128,3 +129,77 @@ def test_uses_no_file_that_was_replaced_since(config, folder):
     report = report_core(config, core)
     assert "wrong" not in report.payload
     assert report.frames[0].module == "prog" and report.frames[0].offset
+
+
+def as_kernel(config, core, name="example", wrapper=()):
+    """As the kernel calls in the form of 1.x."""
+    with open(core, "rb") as stdin:
+        return run_crashprobe(config, "-p", name, "-E", f"!usr!bin!{name}", "-s", "11", stdin=stdin,
+                              wrapper=wrapper)
+
+
+def test_tells_a_crash_loop_five_times_and_counts_the_rest(config, crash, folder):
+    server = FrameServer(folder / "socket")
+    try:
+        for _ in range(12):
+            assert as_kernel(config, crash[1]).returncode == 0
+    finally:
+        server.close()
+    assert len(server.frames) == 5
+    held = (folder / "crash-counts").read_text().split()[4]
+    assert held == "7"
+
+
+def test_counts_a_crash_that_could_not_be_told(config, crash, folder):
+    done = as_kernel(config, crash[1])
+    assert done.returncode == 1 and b"telemd does not run" in done.stderr
+    server = FrameServer(folder / "socket")
+    try:
+        assert as_kernel(config, crash[1]).returncode == 0
+    finally:
+        server.close()
+    assert b"\nRepeated: 1\n" in server.frames[0]
+
+
+# The child alone calls seccomp(2), so that is where it is held up or ended, right before its work.
+MISHAPS = {
+    "seccomp:delay_enter=7000000": "ended after 5 s, the longest it may take",
+    "seccomp:signal=SIGSEGV": "ended by signal 11",
+}
+
+
+@pytest.mark.parametrize("inject", MISHAPS, ids=["hangs", "crashes"])
+def test_gives_a_record_when_the_analysis_does_not_end(config, crash, inject):
+    wrapper = [find_tool("strace"), "-f", "-q", "-o", "/dev/null", "-e", "trace=seccomp",
+               "-e", f"inject={inject}"]
+    done = run_crashprobe(config, "-n", "--json", "-c", crash[1], wrapper=wrapper)
+    record = json.loads(done.stdout)
+    assert record["classification"] == "org.clearlinux/crash/error"
+    assert record["severity"] == "4"
+    assert record["payload"].startswith("Process: example\nPID: ")
+    assert "\nSignal: 11 (SIGSEGV)" in record["payload"]
+    assert f"\nAnalysis: {MISHAPS[inject]}\n" in record["payload"]
+
+
+def test_explains_where_facts_came_from(config, crash):
+    done = run_crashprobe(config, "--explain", crash[1])
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert "#0 parse_header() - [example]" in text
+    assert "  threads, registers, signal: a core file\n" in text
+    assert f"  {crash[0]}/example: the mapped file\n" in text
+
+
+def test_explains_a_running_process_and_lets_it_go_on(config):
+    with subprocess.Popen(["sleep", "60"]) as sleep:
+        try:
+            done = run_crashprobe(config, "--explain", sleep.pid)
+            if done.returncode != 0 and b"not permitted" in done.stderr:
+                pytest.skip("this machine lets nobody look into processes")
+            assert f"PID: {sleep.pid}\n" in done.stdout.decode()
+            assert "Backtrace (TID " in done.stdout.decode()
+            assert sleep.poll() is None
+            status = open(f"/proc/{sleep.pid}/status").read()
+            assert "TracerPid:\t0\n" in status
+        finally:
+            sleep.kill()

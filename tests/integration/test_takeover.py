@@ -159,7 +159,7 @@ def test_a_foreign_thing_in_the_spool_is_set_aside_and_blocks_nobody(
     # Also after the next start nobody tries it again.
     assert machine.stop() == 0
     machine.start()
-    machine.wait_for(found=0, rejected=0)
+    machine.wait_for(found=0, rejected=1)
     assert sorted(sink.bodies()) == [b"fresh", b"mine"]
 
 

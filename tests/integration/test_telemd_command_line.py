@@ -399,6 +399,58 @@ def test_SIGHUP_with_a_broken_file_keeps_the_settings_in_force(machine, sink):
     machine.config.write_text(text)
 
 
+def test_SIGHUP_with_a_broken_file_changes_nothing_and_names_each_mistake(machine, sink):
+    text = machine.config.read_text()
+    machine.configure(spool_max_size=0, rate_limit_enabled=False, record_retention_enabled=True)
+    drop_ins = machine.root / "telemetrics.conf.d"
+    drop_ins.mkdir()
+    (drop_ins / "10.conf").write_text("[settings]\nconsent = perhaps\nserver = ftp://x/\n")
+    before = machine.status()
+    machine.reload()
+    wait_until(lambda: "the old settings stay in force" in machine.said())
+    for place in ("10.conf:2: consent: ", "10.conf:3: server: "):
+        [line] = [line for line in machine.said().splitlines() if place in line]
+        assert line.startswith("telemd: ")
+    after = machine.status()
+    for key in ("server", "spool_max_kib", "consent", "collecting"):
+        assert after[key] == before[key], key
+    assert machine.send() == 0
+    machine.wait_for(delivered=1)
+    assert not list((machine.log / "records").glob("*"))
+    # Mended, all of it counts.
+    (drop_ins / "10.conf").write_text("[settings]\nconsent = opt-in\n")
+    machine.reload()
+    machine.wait_for(spool_max_kib=0, consent="opt-in", collecting=False)
+    machine.config.write_text(text)
+
+
+def test_SIGHUP_with_drop_ins_that_cannot_be_read_changes_nothing(machine, sink):
+    (machine.root / "telemetrics.conf.d").symlink_to("telemetrics.conf.d")
+    machine.configure(spool_max_size=0)
+    machine.reload()
+    wait_until(lambda: "the old settings stay in force" in machine.said())
+    assert machine.status()["spool_max_kib"] != 0
+    assert machine.send() == 0
+
+
+def test_SIGHUP_tells_what_needs_a_restart_and_takes_the_rest(machine, sink):
+    kept = {"socket_path", "control_path", "spool_dir", "config_dir", "state_dir", "log_dir"}
+    old = {key: str(machine.settings[key]) for key in kept}
+    machine.configure(**{key: f"{path}-new" for key, path in old.items()}, spool_max_size=77)
+    machine.reload()
+    machine.wait_for(spool_max_kib=77)
+    for key, path in old.items():
+        [line] = [line for line in machine.said().splitlines() if f"{key} stays" in line]
+        assert path in line and f"{path}-new" in line and "started again" in line
+    assert machine.send() == 0
+    sink.wait_for(1)
+    machine.wait_for(delivered=1)
+    machine.opt_out()
+    assert machine.send() == 111
+    assert sorted(path.name for path in machine.root.glob("*-new")) == []
+    machine.configure(**old)
+
+
 def test_many_SIGHUPs_are_survived(machine, sink):
     for _ in range(200):
         machine.reload()

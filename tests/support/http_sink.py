@@ -53,9 +53,10 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """The front of an answer, and then the connection is closed."""
+    """The front of an answer, and then the connection is closed, or reset."""
 
     part: bytes
+    reset: bool = False
 
 
 RESET = "reset"  # the connection is reset in place of an answer
@@ -198,6 +199,8 @@ class HttpSink:
         answer = self.answer(request) if callable(self.answer) else self.answer
         if isinstance(answer, Cut):
             connection.sendall(answer.part)
+            if answer.reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
         if answer == RESET:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -138,11 +138,19 @@ class Machine:
 
     # telemd
 
-    def launch(self, *arguments, wrapper=(), descriptors=None, user=None):
-        """Starts telemd and does not wait for it to serve."""
+    def launch(self, *arguments, wrapper=(), descriptors=None, user=None, passed=(), **environment):
+        """Starts telemd and does not wait for it to serve. `passed`: descriptors of sockets, as a
+        service manager passes them; `environment`: variables to add."""
 
-        def limit_descriptors():
-            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+        def prepare():
+            if descriptors:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+            os.environ.update(environment)
+            if passed:
+                os.environ.update(LISTEN_FDS=str(len(passed)), LISTEN_PID=str(os.getpid()))
+            aside = [os.dup(descriptor) for descriptor in passed]
+            for number, descriptor in enumerate(aside):
+                os.dup2(descriptor, 3 + number)
 
         group = pwd.getpwnam(user).pw_gid if user else None
         program = paths.telemd_for_everybody() if user else paths.TELEMD
@@ -150,8 +158,8 @@ class Machine:
         self.process = subprocess.Popen(
             [*wrapper, program, *(arguments or ("-f", self.config))],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=user, group=group,
-            extra_groups=[] if user else None,
-            preexec_fn=limit_descriptors if descriptors else None,
+            extra_groups=[] if user else None, close_fds=False,
+            preexec_fn=prepare if descriptors or passed or environment else None,
         )
         log.close()
         return self.process

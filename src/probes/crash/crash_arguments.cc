@@ -15,6 +15,11 @@ namespace {
 constexpr int kJson = 256;  // have no letter
 constexpr int kRoot = 257;
 constexpr int kExplain = 258;
+constexpr int kSocket = 259;
+constexpr int kSetUp = 260;
+constexpr int kRestore = 261;
+constexpr int kSendCounts = 262;
+constexpr int kWatch = 263;
 
 constexpr option kOptions[] = {
     {"process-name", required_argument, nullptr, 'p'},
@@ -23,6 +28,11 @@ constexpr option kOptions[] = {
     {"core-file", required_argument, nullptr, 'c'},
     {"root", required_argument, nullptr, kRoot},
     {"explain", required_argument, nullptr, kExplain},
+    {"socket", no_argument, nullptr, kSocket},
+    {"setup", no_argument, nullptr, kSetUp},
+    {"restore", no_argument, nullptr, kRestore},
+    {"send-counts", no_argument, nullptr, kSendCounts},
+    {"watch", no_argument, nullptr, kWatch},
     {"verbose", no_argument, nullptr, 'v'},
     {"no-post", no_argument, nullptr, 'n'},
     {"json", no_argument, nullptr, kJson},
@@ -40,23 +50,32 @@ std::optional<int> ParseInt(std::string_view text) {
   return static_cast<int>(*number);
 }
 
-// The words of the full form: %P %i %I %t %u %g %c %d and maybe %F. Time, user, group, core limit
-// and dump mode are only checked: they may come to mean something for those who hand a core on.
+// The words of the full form: %P %i %I %t %u %g %c %d and maybe %F.
 Status ParseKernelWords(int count, char** words, CrashArguments& arguments) {
   constexpr int kWords = 8;
   if (count != kWords && count != kWords + 1) {
     return Fail(ErrorCode::kInvalid, DescribeUnexpected(words[0]));
   }
+  int* const small[] = {
+      &arguments.pid, &arguments.inner_tid, &arguments.tid, nullptr, nullptr, nullptr,
+      nullptr,        &arguments.dump_mode};
+  uint64_t* const large[] = {nullptr,
+                             nullptr,
+                             nullptr,
+                             &arguments.time,
+                             &arguments.uid,
+                             &arguments.gid,
+                             &arguments.core_limit,
+                             nullptr};
   for (int i = 0; i < kWords; ++i) {
-    if (!ParseUnsigned(words[i])) {
+    const auto number = ParseUnsigned(words[i]);
+    if (!number || (small[i] != nullptr && *number > INT_MAX)) {
       return Fail(ErrorCode::kInvalid, DescribeUnexpected(words[i]));
     }
+    if (small[i] != nullptr) *small[i] = static_cast<int>(*number);
+    if (large[i] != nullptr) *large[i] = *number;
   }
-  const auto pid = ParseInt(words[0]);
-  const auto tid = ParseInt(words[2]);
-  if (!pid || *pid == 0 || !tid) return Fail(ErrorCode::kInvalid, DescribeUnexpected(words[0]));
-  arguments.pid = *pid;
-  arguments.tid = *tid;
+  if (arguments.pid == 0) return Fail(ErrorCode::kInvalid, DescribeUnexpected(words[0]));
   // Empty on kernels that have no %F.
   if (count == kWords + 1 && *words[kWords] != '\0') {
     const auto fd = ParseInt(words[kWords]);
@@ -105,6 +124,22 @@ Result<CrashArguments> ParseCrashArguments(int argc, char** argv) {
       case kExplain:
         arguments.subject = optarg;
         arguments.action = CrashArguments::Action::kExplain;
+        break;
+      case kSocket:
+        arguments.action = CrashArguments::Action::kSocket;
+        arguments.from_kernel = true;
+        break;
+      case kSetUp:
+        arguments.action = CrashArguments::Action::kSetUp;
+        break;
+      case kRestore:
+        arguments.action = CrashArguments::Action::kRestore;
+        break;
+      case kSendCounts:
+        arguments.action = CrashArguments::Action::kSendCounts;
+        break;
+      case kWatch:
+        arguments.action = CrashArguments::Action::kWatch;
         break;
       case 'v':
         arguments.show_payload = true;

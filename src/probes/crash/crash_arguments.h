@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -13,7 +14,17 @@
 namespace telem {
 
 struct CrashArguments {
-  enum class Action { kReport, kExplain, kHelp, kVersion };
+  enum class Action {
+    kReport,
+    kExplain,
+    kSocket,      // a core from the kernel's socket is at standard input
+    kSetUp,       // make the kernel call us
+    kRestore,     // and put back what was there
+    kSendCounts,  // tell what was only counted
+    kWatch,       // report what systemd-coredump takes
+    kHelp,
+    kVersion,
+  };
   Action action = Action::kReport;
 
   // Whether the kernel called, or somebody who does as the kernel does.
@@ -23,7 +34,13 @@ struct CrashArguments {
   int signal = 0;    // -s %s
   // %P %i %I %t %u %g %c %d %F behind the options; 0 and -1 where they are missing.
   pid_t pid = 0;
-  pid_t tid = 0;  // %I
+  pid_t inner_tid = 0;
+  pid_t tid = 0;
+  uint64_t time = 0;
+  uint64_t uid = 0;
+  uint64_t gid = 0;
+  uint64_t core_limit = 0;
+  int dump_mode = 0;
   int pidfd = -1;
 
   std::string core_file;      // -c; empty: standard input
@@ -35,7 +52,7 @@ struct CrashArguments {
   bool json = false;
 };
 
-// kInvalid with the mistake in words, and `usage` tells whether a hint at --help belongs to it.
+// kInvalid with the mistake in words.
 Result<CrashArguments> ParseCrashArguments(int argc, char** argv);
 
 }  // namespace telem

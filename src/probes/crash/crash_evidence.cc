@@ -18,7 +18,7 @@ namespace {
 constexpr uint64_t kMaxKept = uint64_t{256} * 1024 * 1024;
 
 // The program that was started, by where its program headers lie.
-std::string ProgramOf(const CoreNotes& notes, const ModuleMap& map) {
+std::string StartedProgram(const CoreNotes& notes, const ModuleMap& map) {
   for (const uint64_t key : {uint64_t{AT_PHDR}, uint64_t{AT_ENTRY}}) {
     const auto value = notes.auxv.find(key);
     if (value == notes.auxv.end()) continue;
@@ -30,7 +30,7 @@ std::string ProgramOf(const CoreNotes& notes, const ModuleMap& map) {
 // Where there is no process any more, files are found by their names.
 Status OpenByName(CrashEvidence& evidence, const std::string& root) {
   evidence.map = ModuleMap(MappingsOf(evidence.notes));
-  evidence.exe = ProgramOf(evidence.notes, evidence.map);
+  evidence.exe = StartedProgram(evidence.notes, evidence.map);
   if (!root.empty()) {
     TELEM_TRY(evidence.root, OpenAt(AT_FDCWD, root, O_PATH | O_DIRECTORY));
   }
@@ -89,8 +89,9 @@ Result<CrashEvidence> ReadCoreStream(int core, const std::string& root, const st
 }
 
 Result<CrashEvidence> ReadDyingProcess(int core, UniqueFd proc, const std::string& name,
-                                       const std::string& folder) {
+                                       const std::string& folder, bool keep_start) {
   FdSource source(core);
+  if (keep_start) source.KeepCopy();
   TELEM_TRY(CoreNotes notes, ReadCoreNotes(source));
   if (!proc.valid()) {
     auto found = OpenProcess(notes.pid);
@@ -102,6 +103,7 @@ Result<CrashEvidence> ReadDyingProcess(int core, UniqueFd proc, const std::strin
 
   CrashEvidence evidence;
   evidence.source = "the dying process";
+  evidence.start = source.TakeCopy();
   evidence.notes = std::move(notes);
   evidence.map = ModuleMap(std::move(process->mappings));
   evidence.exe = std::move(process->exe);

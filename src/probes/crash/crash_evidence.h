@@ -29,6 +29,9 @@ struct CrashEvidence {
   std::vector<UniqueFd> modules;
   UniqueFd root;  // where the files of the process lie; invalid for our own root
 
+  // What was read of the core in front of what has still to come; where somebody else wants it.
+  std::string start;
+
   // What the sandbox has to keep open.
   std::vector<int> Descriptors() const;
 };
@@ -44,8 +47,8 @@ Result<CrashEvidence> ReadCoreStream(int core, const std::string& root, const st
 // A core that the kernel writes into a pipe or socket, of a process that is still there: only its
 // notes are read. `proc` is OpenProcess() of it, where that is known; else the pid in the notes is
 // taken when the process of that number is being dumped and is called `name`. Where it cannot be
-// looked into, the stream is all there is (ReadCoreStream).
+// looked into, the stream is all there is (ReadCoreStream). `keep_start`: fill in `start`.
 Result<CrashEvidence> ReadDyingProcess(int core, UniqueFd proc, const std::string& name,
-                                       const std::string& folder);
+                                       const std::string& folder, bool keep_start);
 
 }  // namespace telem

@@ -11,6 +11,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "probes/crash/file_opener.h"
 
 namespace telem {
 namespace {
@@ -77,17 +78,33 @@ std::string CommandOf(int proc) {
   return text ? text->substr(0, text->find('\n')) : "";
 }
 
+std::string ProgramOf(int proc) {
+  std::string exe = ReadLink(proc, "exe");
+  if (exe.ends_with(kDeleted)) exe.resize(exe.size() - kDeleted.size());
+  return exe;
+}
+
+std::string NameContainer(int root) {
+  // systemd.io/CONTAINER_INTERFACE: what a manager leaves for its guest to read.
+  const auto word = [&](const char* path) {
+    const UniqueFd file = OpenBelow(root, path);
+    const auto text = file.valid() ? ReadAll(file.get(), 256) : Fail(ErrorCode::kNotFound, "");
+    return text ? PrintableAscii(Trim(*text), 64) : std::string();
+  };
+  const std::string manager = word("/run/host/container-manager");
+  const std::string id = word("/run/host/container-uuid");
+  std::string name = manager.empty() ? "container" : manager;
+  if (!id.empty()) name += " " + id;
+  return name;
+}
+
 Result<LiveProcess> ReadLiveProcess(int proc) {
   LiveProcess process;
   TELEM_TRY(process.memory, OpenAt(proc, "mem", O_RDONLY));
   TELEM_TRY(const std::string maps, ReadProcFile(proc, "maps", kMaxMaps));
   process.mappings = ParseMaps(maps);
   if (process.mappings.empty()) return Fail(ErrorCode::kNotFound, "the process is gone");
-  process.exe = ReadLink(proc, "exe");
-  if (process.exe.ends_with(kDeleted)) {
-    process.exe.resize(process.exe.size() - kDeleted.size());
-    process.exe_deleted = true;
-  }
+  process.exe = ProgramOf(proc);
   if (auto root = OpenAt(proc, "root", O_PATH | O_DIRECTORY)) process.root = std::move(*root);
   process.in_container = ReadLink(proc, "ns/pid") != ReadLink(AT_FDCWD, "/proc/self/ns/pid");
   if (const auto cgroup = ReadProcFile(proc, "cgroup", kMaxSmallFile)) {

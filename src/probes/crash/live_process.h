@@ -17,10 +17,9 @@
 namespace telem {
 
 struct LiveProcess {
-  UniqueFd memory;  // /proc/PID/mem, to read only
-  UniqueFd root;    // its root folder (O_PATH)
-  std::string exe;  // path of the program, as its own root has it
-  bool exe_deleted = false;
+  UniqueFd memory;            // /proc/PID/mem, to read only
+  UniqueFd root;              // its root folder (O_PATH)
+  std::string exe;            // path of the program, as its own root has it
   std::string cgroup;         // the line of the unified hierarchy, or the first one
   bool in_container = false;  // has a pid namespace other than ours
   std::vector<Mapping> mappings;
@@ -36,6 +35,14 @@ bool IsDumping(int proc);
 
 // The first line of /proc/PID/comm; empty when it cannot be read.
 std::string CommandOf(int proc);
+
+// The path of its program; empty when it cannot be read.
+std::string ProgramOf(int proc);
+
+// What container the root folder (a descriptor) of a process belongs to, in the words of its
+// manager: "systemd-nspawn", with the container's id where it has one; "container" when nothing
+// tells.
+std::string NameContainer(int root);
 
 // kDenied where the rights are missing, kNotFound where it is gone.
 Result<LiveProcess> ReadLiveProcess(int proc);

@@ -1,0 +1,207 @@
+#include "probes/crash/core_pattern.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/files.h"
+#include "base/text.h"
+
+namespace telem {
+namespace {
+
+constexpr size_t kMaxSetting = 4096;
+// The kernel's own limit for a pattern (CORENAME_MAX_SIZE).
+constexpr size_t kMaxPattern = 127;
+
+// So many handlers may be there at once; what crashes beyond that is dropped by the kernel, which
+// logs it. Two work, the others wait their turn.
+constexpr char kPipeLimit[] = "16";
+
+constexpr char kArguments[] = " -p %e -E %E -s %s %P %i %I %t %u %g %c %d";
+
+std::string SavedPath(const Settings& settings) { return settings.state_dir + "/core_pattern"; }
+
+struct Saved {
+  std::string pattern;
+  std::string limit;
+  std::string ours;
+};
+
+Result<Saved> ReadSaved(const Settings& settings) {
+  TELEM_TRY(const std::string text, ReadFile(SavedPath(settings), kMaxSetting));
+  std::string_view rest = text;
+  Saved saved;
+  saved.pattern = TakeUntil(rest, '\n');
+  saved.limit = TakeUntil(rest, '\n');
+  saved.ours = TakeUntil(rest, '\n');
+  return saved;
+}
+
+bool IsSystemdCoredump(std::string_view pattern) {
+  return pattern.starts_with('|') && pattern.contains("systemd-coredump");
+}
+
+}  // namespace
+
+Result<std::string> CorePattern::Read(const char* name) const {
+  TELEM_TRY(std::string value, ReadFile(kernel_ + "/" + name, kMaxSetting));
+  return value.substr(0, value.find('\n'));
+}
+
+Status CorePattern::Write(const char* name, std::string_view value) const {
+  const std::string path = kernel_ + "/" + name;
+  TELEM_TRY(const UniqueFd file, OpenAt(AT_FDCWD, path, O_WRONLY));
+  if (auto written = WriteAll(file.get(), std::string(value) + "\n"); !written) {
+    return WithContext(path, std::move(written.error()));
+  }
+  return {};
+}
+
+std::vector<std::string> CorePattern::Wanted() const {
+  std::vector<std::string> patterns;
+  const auto modes = ReadFile(kernel_ + "/core_modes", kMaxSetting);
+  // The socket is the better way: what handles the core is a service with limits of its own.
+  if (modes && ("\n" + *modes).contains("\nsocket\n") && ::access(socket_.c_str(), F_OK) == 0) {
+    patterns.push_back("@@" + socket_);
+    patterns.push_back("@" + socket_);
+  }
+  const std::string pipe = "|" + program_ + kArguments;
+  // Kernels that have core_modes know %F; others would leave an empty word there.
+  if (modes) patterns.push_back(pipe + " %F");
+  patterns.push_back(pipe);
+  std::erase_if(patterns, [](const std::string& pattern) { return pattern.size() > kMaxPattern; });
+  return patterns;
+}
+
+Status CorePattern::SetUp() {
+  TELEM_TRY(const std::string pattern, Read("core_pattern"));
+  TELEM_TRY(const std::string limit, Read("core_pipe_limit"));
+  if (IsSystemdCoredump(pattern) && settings_.crash_forward == CrashForward::kSystemdCoredump) {
+    return Fail(ErrorCode::kBusy, "systemd-coredump keeps core_pattern, as crash_forward says");
+  }
+  Saved saved{pattern, limit, ""};
+  if (const auto before = ReadSaved(settings_); before && before->ours == pattern) saved = *before;
+  Status done = Fail(ErrorCode::kInvalid, "the path of crashprobe is too long for the kernel");
+  for (const std::string& wanted : Wanted()) {
+    // Written down first: what we set can then be undone whatever happens.
+    const std::string text = saved.pattern + "\n" + saved.limit + "\n" + wanted + "\n";
+    TELEM_CHECK(ReplaceFile(SavedPath(settings_), text, 0644));
+    TELEM_CHECK(Write("core_pipe_limit", kPipeLimit));
+    done = Write("core_pattern", wanted);
+    if (done) break;
+  }
+  return done;
+}
+
+Status CorePattern::Restore() {
+  const auto saved = ReadSaved(settings_);
+  if (!saved && saved.error().code == ErrorCode::kNotFound) return {};
+  if (!saved) return std::unexpected(saved.error());
+  TELEM_TRY(const std::string pattern, Read("core_pattern"));
+  if (pattern == saved->ours) {
+    TELEM_CHECK(Write("core_pattern", saved->pattern));
+    TELEM_CHECK(Write("core_pipe_limit", saved->limit));
+  }
+  if (::unlink(SavedPath(settings_).c_str()) != 0 && errno != ENOENT) {
+    return SystemError("unlink '" + SavedPath(settings_) + "'", errno);
+  }
+  return {};
+}
+
+std::string CorePattern::Former(const Settings& settings) {
+  const auto saved = ReadSaved(settings);
+  return saved ? saved->pattern : "";
+}
+
+bool IsInContainerOrChroot() {
+  // PROC_PID_INIT_INO of the kernel: the pid namespace of the machine itself.
+  constexpr std::string_view kFirstNamespace = "pid:[4026531836]";
+  std::array<char, 64> link{};
+  const ssize_t size = ::readlink("/proc/self/ns/pid", link.data(), link.size());
+  if (size <= 0 || std::string_view(link.data(), static_cast<size_t>(size)) != kFirstNamespace) {
+    return true;
+  }
+  // Containers that share it with the host say what they are.
+  for (const char* mark : {"/run/host/container-manager", "/run/systemd/container", "/.dockerenv",
+                           "/run/.containerenv"}) {
+    if (::access(mark, F_OK) == 0) return true;
+  }
+  struct stat first;
+  struct stat ours;
+  return ::stat("/proc/1/root/.", &first) != 0 || ::stat("/", &ours) != 0 ||
+         first.st_dev != ours.st_dev || first.st_ino != ours.st_ino;
+}
+
+std::string ExpandCorePattern(std::string_view pattern, const CoreFileValues& values) {
+  std::string out;
+  // As the kernel does it: no slash, and no name that leads elsewhere.
+  const auto name = [&](std::string text) {
+    std::replace(text.begin(), text.end(), '/', '!');
+    if (text == "." || text == "..") std::replace(text.begin(), text.end(), '.', '!');
+    out += text;
+  };
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] != '%') {
+      out += pattern[i];
+      continue;
+    }
+    if (++i == pattern.size()) break;
+    switch (pattern[i]) {
+      case '%':
+        out += '%';
+        break;
+      case 'P':
+        AppendSigned(out, values.pid);
+        break;
+      case 'p':
+        AppendSigned(out, values.inner_pid);
+        break;
+      case 'I':
+        AppendSigned(out, values.tid);
+        break;
+      case 'i':
+        AppendSigned(out, values.inner_tid);
+        break;
+      case 'u':
+        AppendUnsigned(out, values.uid);
+        break;
+      case 'g':
+        AppendUnsigned(out, values.gid);
+        break;
+      case 'd':
+        AppendSigned(out, values.dump_mode);
+        break;
+      case 's':
+        AppendSigned(out, values.signal);
+        break;
+      case 't':
+        AppendUnsigned(out, values.time);
+        break;
+      case 'c':
+        AppendUnsigned(out, values.limit);
+        break;
+      case 'h':
+        name(values.host);
+        break;
+      case 'e':
+      case 'f':
+        name(pattern[i] == 'e' || values.exe.empty()
+                 ? values.name
+                 : values.exe.substr(values.exe.rfind('/') + 1));
+        break;
+      case 'E':
+        name(values.exe);
+        break;
+      default:
+        break;
+    }
+  }
+  return out;
+}
+
+}  // namespace telem

@@ -1,0 +1,73 @@
+// CorePattern: makes the kernel call crashprobe for every crash, and puts back what was there.
+//
+// Two settings of the whole machine are changed, kernel.core_pattern and kernel.core_pipe_limit;
+// what they were is kept in state_dir/core_pattern until Restore(). Never in a container or chroot:
+// there the settings are the host's.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "config/settings.h"
+
+namespace telem {
+
+inline constexpr char kCoreSocket[] = "/run/telemetry/core";
+
+class CorePattern {
+ public:
+  // `kernel` is /proc/sys/kernel, `program` the path of crashprobe as the kernel shall call it,
+  // `socket` where a service may wait for cores (kCoreSocket).
+  CorePattern(std::string kernel, std::string program, std::string socket, const Settings& settings)
+      : kernel_(std::move(kernel)),
+        program_(std::move(program)),
+        socket_(std::move(socket)),
+        settings_(settings) {}
+
+  // Repeating it changes nothing. kBusy where systemd-coredump has it and shall keep it.
+  Status SetUp();
+
+  // Puts back what SetUp() found. Nothing to do where it was not called, and where somebody else
+  // has changed the pattern since: that one is not ours to change.
+  Status Restore();
+
+  // The pattern that was there before, empty where there was none or it was not set up.
+  static std::string Former(const Settings& settings);
+
+ private:
+  // The patterns that would do, the best first.
+  std::vector<std::string> Wanted() const;
+  Result<std::string> Read(const char* name) const;
+  Status Write(const char* name, std::string_view value) const;
+
+  std::string kernel_;
+  std::string program_;
+  std::string socket_;
+  const Settings& settings_;
+};
+
+// Whether this process sees a kernel that is not its own: a container, or a chroot.
+bool IsInContainerOrChroot();
+
+// The name of a core file for `pattern`, as the kernel makes it (core(5)). `%` and what is not
+// known become nothing, as there. A core_uses_pid is not looked at.
+struct CoreFileValues {
+  long long pid = 0;
+  long long inner_pid = 0;
+  long long tid = 0;
+  long long inner_tid = 0;
+  unsigned long long uid = 0;
+  unsigned long long gid = 0;
+  unsigned long long time = 0;
+  unsigned long long limit = 0;
+  int dump_mode = 0;
+  int signal = 0;
+  std::string name;
+  std::string exe;
+  std::string host;
+};
+std::string ExpandCorePattern(std::string_view pattern, const CoreFileValues& values);
+
+}  // namespace telem

@@ -1,0 +1,93 @@
+#include "probes/crash/core_pattern.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/files.h"
+
+namespace telem {
+namespace {
+
+// A folder in the place of /proc/sys/kernel.
+class CorePatternTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = ::testing::TempDir() + "/core_pattern.XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+    settings_.state_dir = folder_ + "/state";
+    ASSERT_EQ(::mkdir(settings_.state_dir.c_str(), 0755), 0);
+    Set("core_pattern", "core.%p\n");
+    Set("core_pipe_limit", "0\n");
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void Set(const std::string& name, const std::string& value) {
+    ASSERT_TRUE(ReplaceFile(folder_ + "/" + name, value, 0644).has_value());
+  }
+  // The fake is a plain file, of which only what was written last counts.
+  std::string Get(const std::string& name) {
+    const std::string text = ReadFile(folder_ + "/" + name, 4096).value();
+    return text.substr(0, text.find('\n'));
+  }
+  CorePattern Pattern() {
+    return CorePattern(folder_, "/usr/bin/crashprobe", folder_ + "/s", settings_);
+  }
+
+  std::string folder_;
+  Settings settings_;
+};
+
+TEST_F(CorePatternTest, MakesTheKernelCallAndPutsBackWhatWasThere) {
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  EXPECT_EQ(Get("core_pattern"), "|/usr/bin/crashprobe -p %e -E %E -s %s %P %i %I %t %u %g %c %d");
+  EXPECT_EQ(Get("core_pipe_limit"), "16");
+  EXPECT_EQ(CorePattern::Former(settings_), "core.%p");
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  EXPECT_EQ(CorePattern::Former(settings_), "core.%p");
+  ASSERT_TRUE(Pattern().Restore().has_value());
+  EXPECT_EQ(Get("core_pattern"), "core.%p");
+  EXPECT_TRUE(Get("core_pipe_limit").starts_with("0"));
+  EXPECT_TRUE(Pattern().Restore().has_value());
+}
+
+TEST_F(CorePatternTest, TakesTheSocketWhereTheKernelAndTheServiceHaveIt) {
+  Set("core_modes", "file\npipe\nsocket\n");
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  EXPECT_TRUE(Get("core_pattern").ends_with(" %d %F"));
+  Set("s", "");
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  EXPECT_EQ(Get("core_pattern"), "@@" + folder_ + "/s");
+  EXPECT_EQ(CorePattern::Former(settings_), "core.%p");
+}
+
+TEST_F(CorePatternTest, LeavesAPatternAloneThatSomebodyElseHasSetSince) {
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  Set("core_pattern", "|/usr/bin/other\n");
+  ASSERT_TRUE(Pattern().Restore().has_value());
+  EXPECT_EQ(Get("core_pattern"), "|/usr/bin/other");
+}
+
+TEST_F(CorePatternTest, LeavesSystemdCoredumpWhereItShallStay) {
+  Set("core_pattern", "|/lib/systemd/systemd-coredump %P\n");
+  settings_.crash_forward = CrashForward::kSystemdCoredump;
+  EXPECT_FALSE(Pattern().SetUp().has_value());
+  EXPECT_EQ(Get("core_pattern"), "|/lib/systemd/systemd-coredump %P");
+}
+
+TEST(ExpandCorePatternTest, NamesFilesAsTheKernelDoes) {
+  CoreFileValues values;
+  values.pid = 42;
+  values.signal = 11;
+  values.name = "../evil";
+  values.exe = "/usr/bin/evil";
+  EXPECT_EQ(ExpandCorePattern("/var/core/%e.%P.%s%%", values), "/var/core/..!evil.42.11%");
+  EXPECT_EQ(ExpandCorePattern("%E-%q-%", values), "!usr!bin!evil--");
+  values.name = "..";
+  EXPECT_EQ(ExpandCorePattern("%e", values), "!!");
+}
+
+}  // namespace
+}  // namespace telem

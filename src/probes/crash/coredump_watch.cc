@@ -1,0 +1,286 @@
+#include "probes/crash/coredump_watch.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "config/consent.h"
+#include "probes/common/probe_main.h"
+#include "probes/crash/crash_analysis.h"
+#include "probes/crash/crash_probe.h"
+#include "probes/crash/crash_report.h"
+#include "probes/crash/crash_signature.h"
+#include "probes/crash/live_process.h"
+#include "telemetry.h"
+
+namespace telem {
+namespace {
+
+// SD_MESSAGE_COREDUMP
+constexpr char kCoredumpEntries[] = "MESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1";
+constexpr size_t kMaxFrames = 256;
+
+constexpr std::string_view kWanted[] = {
+    "__CURSOR",     "__REALTIME_TIMESTAMP", "MESSAGE",         "COREDUMP_PID", "COREDUMP_COMM",
+    "COREDUMP_EXE", "COREDUMP_SIGNAL",      "COREDUMP_CGROUP", "COREDUMP_TID",
+};
+
+bool IsWanted(std::string_view name) {
+  return std::find(std::begin(kWanted), std::end(kWanted), name) != std::end(kWanted);
+}
+
+std::string FieldOf(const JournalFields& fields, const char* name) {
+  const auto found = fields.find(name);
+  return found == fields.end() ? "" : found->second;
+}
+
+int NumberOf(const JournalFields& fields, const char* name) {
+  const auto number = ParseUnsigned(FieldOf(fields, name));
+  return number && *number <= INT32_MAX ? static_cast<int>(*number) : 0;
+}
+
+// "0xHEX" to its value.
+std::optional<uint64_t> ParseOffset(std::string_view text) {
+  if (!text.starts_with("0x")) return std::nullopt;
+  text.remove_prefix(2);
+  uint64_t value = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (error != std::errc() || rest != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// "#3  0x00007f… function (module + 0xoffset)"
+std::optional<SignatureFrame> ParseFrame(std::string_view line) {
+  line = Trim(line);
+  if (!line.starts_with('#') || !line.ends_with(')')) return std::nullopt;
+  TakeUntil(line, ' ');
+  line = Trim(line);
+  TakeUntil(line, ' ');
+  const size_t open = line.rfind(" (");
+  const size_t plus = line.rfind(" + ");
+  if (open == std::string_view::npos || plus == std::string_view::npos || plus < open) {
+    return std::nullopt;
+  }
+  SignatureFrame frame;
+  const std::string_view function = Trim(line.substr(0, open));
+  if (function != "n/a") frame.function = PrintableAscii(function, 1024);
+  const std::string_view module = line.substr(open + 2, plus - open - 2);
+  if (module != "n/a") frame.module = PrintableAscii(module, 512);
+  const auto offset = ParseOffset(line.substr(plus + 3, line.size() - plus - 4));
+  if (!offset) return std::nullopt;
+  frame.offset = *offset;
+  return frame;
+}
+
+std::string TextOfFrame(const SignatureFrame& frame, size_t number) {
+  std::string text = "#";
+  AppendUnsigned(text, number);
+  text += " ";
+  text += frame.function.empty() ? "???" : frame.function;
+  if (!frame.function.empty() && !frame.function.contains('(')) text += "()";
+  text += " - [" + (frame.module.empty() ? "unmapped" : ShownModule(frame.module)) + "]";
+  std::array<char, 17> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), frame.offset, 16);
+  text += " +0x" + std::string(digits.data(), end.ptr) + "\n";
+  return text;
+}
+
+class Watch {
+ public:
+  Watch(const CrashArguments& arguments, const Settings& settings)
+      : arguments_(arguments),
+        settings_(settings),
+        cursor_path_(settings.cache_dir + "/coredump-cursor") {}
+
+  int Follow(int from) {
+    JournalExportReader reader;
+    std::vector<char> buffer(size_t{64} * 1024);
+    for (;;) {
+      const ssize_t got = ::read(from, buffer.data(), buffer.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return EXIT_SUCCESS;
+      reader.Add({buffer.data(), static_cast<size_t>(got)});
+      while (const auto fields = reader.Next()) {
+        // The entry comes again when we are started again.
+        if (const int result = Report(*fields); result != EXIT_SUCCESS) return result;
+      }
+    }
+  }
+
+  std::string Cursor() const {
+    const auto text = ReadFile(cursor_path_, 4096);
+    return text ? std::string(Trim(*text)) : "";
+  }
+
+ private:
+  bool IsBeforeConsent(const JournalFields& fields) const {
+    const auto since = ReadConsentSince(settings_);
+    const auto when = ParseUnsigned(FieldOf(fields, "__REALTIME_TIMESTAMP"));
+    return since && when && std::chrono::microseconds(*when) < since->time_since_epoch();
+  }
+
+  int Report(const JournalFields& fields) {
+    if (arguments_.post && tm_is_opted_in() == 0) return EXIT_SUCCESS;
+    const std::string exe = FieldOf(fields, "COREDUMP_EXE");
+    if (!IsBeforeConsent(fields) && !exe.empty()) {
+      CrashFacts facts;
+      facts.name = FieldOf(fields, "COREDUMP_COMM");
+      facts.exe = exe;
+      facts.pid = NumberOf(fields, "COREDUMP_PID");
+      facts.signal = NumberOf(fields, "COREDUMP_SIGNAL");
+      const Origin origin = OriginOfCgroup(FieldOf(fields, "COREDUMP_CGROUP"));
+      facts.container = origin.container;
+      facts.unit = origin.unit;
+      const int tid = NumberOf(fields, "COREDUMP_TID");
+      const std::string text =
+          ReportOfCoredumpMessage(FieldOf(fields, "MESSAGE"), tid != 0 ? tid : facts.pid);
+      const int result = ReportKnownCrash(arguments_, settings_, facts, text);
+      if (result != EXIT_SUCCESS) return result;
+    }
+    if (!arguments_.post) return EXIT_SUCCESS;
+    const Status saved = ReplaceFile(cursor_path_, FieldOf(fields, "__CURSOR") + "\n", 0600);
+    return saved ? EXIT_SUCCESS : Failure(kCrashProgram, saved.error().message);
+  }
+
+  const CrashArguments& arguments_;
+  const Settings& settings_;
+  std::string cursor_path_;
+};
+
+}  // namespace
+
+std::optional<JournalFields> JournalExportReader::Next() {
+  JournalFields fields;
+  size_t at = 0;
+  while (at < buffer_.size()) {
+    const size_t end = buffer_.find('\n', at);
+    if (end == std::string::npos) break;
+    if (end == at) {
+      buffer_.erase(0, end + 1);
+      if (!fields.empty()) return fields;
+      at = 0;
+      continue;
+    }
+    const std::string_view line = std::string_view(buffer_).substr(at, end - at);
+    const size_t equals = line.find('=');
+    if (equals != std::string_view::npos) {
+      const std::string_view name = line.substr(0, equals);
+      if (IsWanted(name)) fields[std::string(name)] = line.substr(equals + 1);
+      at = end + 1;
+      continue;
+    }
+    // The name alone: its value follows with its size in front.
+    uint64_t size = 0;
+    if (buffer_.size() - end - 1 < sizeof(size)) break;
+    std::memcpy(&size, buffer_.data() + end + 1, sizeof(size));
+    const size_t value = end + 1 + sizeof(size);
+    if (size > kMaxEntry) {
+      // No way to know where the next one begins but the next empty line.
+      buffer_.erase(0, value);
+      return std::nullopt;
+    }
+    if (buffer_.size() - value <= size) break;
+    if (IsWanted(line)) fields[std::string(line)] = buffer_.substr(value, size);
+    at = value + size + 1;
+  }
+  // Damage, or somebody's idea of filling our memory.
+  if (buffer_.size() > 2 * kMaxEntry) buffer_.clear();
+  return std::nullopt;
+}
+
+std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thread) {
+  constexpr std::string_view kThread = "Stack trace of thread ";
+  constexpr std::string_view kModule = "Module ";
+  constexpr std::string_view kBuildId = " with build-id ";
+  std::map<std::string, std::string> build_ids;
+  std::vector<std::pair<int64_t, std::vector<SignatureFrame>>> threads;
+  while (!message.empty()) {
+    const std::string_view line = Trim(TakeUntil(message, '\n'));
+    if (line.starts_with(kModule) && line.contains(kBuildId)) {
+      const size_t at = line.find(kBuildId);
+      const std::string_view id = line.substr(at + kBuildId.size());
+      if (IsLowerHex(id, id.size()) && id.size() <= 64) {
+        build_ids[PlainModule(line.substr(kModule.size(), at - kModule.size()))] = id;
+      }
+    } else if (line.starts_with(kThread)) {
+      std::string_view rest = line.substr(kThread.size());
+      threads.emplace_back(ParseSigned(TakeUntil(rest, ':')).value_or(0),
+                           std::vector<SignatureFrame>());
+    } else if (auto frame = ParseFrame(line);
+               frame && !threads.empty() && threads.back().second.size() < kMaxFrames) {
+      if (const auto id = build_ids.find(PlainModule(frame->module)); id != build_ids.end()) {
+        frame->build_id = id->second;
+      }
+      threads.back().second.push_back(std::move(*frame));
+    }
+  }
+  std::stable_partition(threads.begin(), threads.end(),
+                        [&](const auto& thread) { return thread.first == crashing_thread; });
+  if (threads.empty() || threads.front().second.empty()) return "";
+  constexpr size_t kMaxText = size_t{240} * 1024;
+  std::string text;
+  for (const auto& [tid, frames] : threads) {
+    std::string stack = "\nBacktrace (TID ";
+    AppendSigned(stack, tid);
+    stack += "):\n";
+    size_t number = 0;
+    for (const SignatureFrame& frame : frames) stack += TextOfFrame(frame, number++);
+    if (text.size() + stack.size() > kMaxText) {
+      text += "\n(threads left out)\n";
+      break;
+    }
+    text += stack;
+  }
+  const std::vector<SignatureFrame>& stack = threads.front().second;
+  return text + "\nSignature: " + StableSignature(stack) + "   exact: " + ExactSignature(stack) +
+         "\n";
+}
+
+int WatchCoredumps(const CrashArguments& arguments, const Settings& settings) {
+  Watch watch(arguments, settings);
+  if (!arguments.core_file.empty()) {
+    // What a journalctl of somebody's has written.
+    const auto file = OpenAt(AT_FDCWD, arguments.core_file, O_RDONLY);
+    if (!file) return Failure(kCrashProgram, file.error().message);
+    return watch.Follow(file->get());
+  }
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) {
+    return Failure(kCrashProgram, std::strerror(errno));
+  }
+  UniqueFd from(pipe[0]);
+  UniqueFd to(pipe[1]);
+  const std::string cursor = watch.Cursor();
+  // Where it has never looked, it begins with this boot: telemd may have come later.
+  const std::string start = cursor.empty() ? "--boot" : "--after-cursor=" + cursor;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(to.get(), STDOUT_FILENO);
+    ::execlp("journalctl", "journalctl", "--follow", "--no-tail", "--quiet", "--output=export",
+             start.c_str(), kCoredumpEntries, static_cast<char*>(nullptr));
+    ::_exit(Failure(kCrashProgram, std::string("journalctl: ") + std::strerror(errno)));
+  }
+  if (child < 0) return Failure(kCrashProgram, std::strerror(errno));
+  to.Reset();
+  const int result = watch.Follow(from.get());
+  ::kill(child, SIGTERM);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return result != EXIT_SUCCESS || (WIFEXITED(status) && WEXITSTATUS(status) == 0) ? result
+                                                                                   : EXIT_FAILURE;
+}
+
+}  // namespace telem

@@ -1,0 +1,83 @@
+#include "probes/crash/coredump_watch.h"
+
+#include <gtest/gtest.h>
+
+#include "probes/crash/core_socket.h"
+
+namespace telem {
+namespace {
+
+constexpr char kMessage[] =
+    "Process 42 (example) of user 0 dumped core.\n"
+    "\n"
+    "Module /usr/bin/example with build-id 0123abcd\n"
+    "Stack trace of thread 41:\n"
+    "#0  0x00007f00000d3df2 pause (libc.so.6 + 0xd3df2)\n"
+    "\n"
+    "Stack trace of thread 42:\n"
+    "#0  0x000055d000001139 parse (example + 0x1139)\n"
+    "#1  0x000055d000001150 n/a (example + 0x1150)\n"
+    "ELF object binary architecture: AMD x86-64\n";
+
+TEST(CoredumpMessageTest, PutsTheThreadThatCrashedFirst) {
+  const std::string text = ReportOfCoredumpMessage(kMessage, 42);
+  EXPECT_TRUE(
+      text.starts_with("\nBacktrace (TID 42):\n"
+                       "#0 parse() - [example] +0x1139\n"
+                       "#1 ??? - [example] +0x1150\n"
+                       "\nBacktrace (TID 41):\n#0 pause() - [libc.so.6] +0xd3df2\n"))
+      << text;
+  EXPECT_TRUE(text.contains("\nSignature: s1:"));
+}
+
+TEST(CoredumpMessageTest, MakesNothingOfWhatHasNoStack) {
+  EXPECT_EQ(ReportOfCoredumpMessage("Process 42 (example) dumped core.\n", 42), "");
+  EXPECT_EQ(ReportOfCoredumpMessage("Stack trace of thread 1:\n#0 (\n#1 x (y + z)\n", 1), "");
+}
+
+std::string Entry() {
+  std::string entry =
+      "__CURSOR=c1\nCOREDUMP_EXE=/usr/bin/example\nCOREDUMP_ENVIRON=SECRET\nMESSAGE\n";
+  entry += std::string("\x07\0\0\0\0\0\0\0", 8) + "one\ntwo" + "\n\n";
+  return entry;
+}
+
+TEST(JournalExportReaderTest, PutsEntriesTogetherHoweverTheyAreCut) {
+  const std::string bytes = Entry() + Entry();
+  for (size_t cut = 0; cut <= bytes.size(); ++cut) {
+    JournalExportReader reader;
+    size_t found = 0;
+    for (const std::string_view piece :
+         {std::string_view(bytes).substr(0, cut), std::string_view(bytes).substr(cut)}) {
+      reader.Add(piece);
+      while (const auto fields = reader.Next()) {
+        ++found;
+        EXPECT_EQ(fields->at("MESSAGE"), "one\ntwo");
+        EXPECT_EQ(fields->at("__CURSOR"), "c1");
+        EXPECT_FALSE(fields->contains("COREDUMP_ENVIRON"));
+      }
+    }
+    EXPECT_EQ(found, 2u) << cut;
+  }
+}
+
+TEST(JournalExportReaderTest, AllocatesNothingForASizeThatIsALie) {
+  JournalExportReader reader;
+  reader.Add("MESSAGE\n" + std::string(8, '\xff') + "x\n\n" + Entry());
+  size_t found = 0;
+  for (int i = 0; i < 5; ++i) found += reader.Next() ? 1 : 0;
+  EXPECT_GE(found, 1u);
+}
+
+TEST(CoreRequestTest, AsksForTheCoreAndThatTheKernelWaits) {
+  const std::string request("\x10\0\0\0\x10\0\0\0\x0f\0\0\0\0\0\0\0", 16);
+  const auto answer = AnswerCoreRequest(request);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(*answer, std::string("\x10\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0", 16));
+  EXPECT_FALSE(AnswerCoreRequest("").has_value());
+  EXPECT_FALSE(AnswerCoreRequest(request.substr(0, 15)).has_value());
+  EXPECT_FALSE(AnswerCoreRequest(std::string(16, '\0')).has_value());
+}
+
+}  // namespace
+}  // namespace telem

@@ -1,0 +1,113 @@
+"""Opted out, no program of ours opens a network socket or writes anything down.
+
+Asked of the kernel: each program runs under strace, which tells of every socket and every write.
+The programs are those of the build folder, not a list: one that is not known here fails the test.
+"""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from support import paths
+from support.frames import OPTED_OUT
+from support.waiting import wait_until
+
+# What each program is asked to do: the thing that it would report or store something for.
+ERRANDS = {
+    "crashprobe": ["-f", "{config}", "-c", "/proc/self/exe"],
+    "hprobe": ["-f", "{config}"],
+    "klogscanner": ["-f", "{config}", "--log", "/proc/cpuinfo"],
+    "telem-record-gen": ["-f", "{config}", "-c", "org.example/a/b", "-p", "secret"],
+    "telemctl": ["-f", "{config}", "status"],
+    "telemd": None,  # has a test of its own
+}
+NO_PART = {
+    "telem-collector": "takes the records of other machines, whose users were asked there",
+    "telem-deliver": "has no configuration and is started by telemd, or by hand with a URL",
+}
+
+TRACED = "socket,write,writev,pwrite64,pwritev,sendto,sendmsg,sendmmsg,ftruncate,rename,renameat,linkat"
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+needs_plain_build = pytest.mark.skipif(
+    paths.is_sanitized(), reason="a sanitizer makes system calls of its own")
+
+
+def programs():
+    folders = (paths.BUILD / "bin", paths.BUILD / "libexec" / "telemetrics")
+    return sorted(path for folder in folders for path in folder.iterdir() if not path.is_symlink())
+
+
+def offences(trace, root):
+    """Lines that tell of a network socket, or of a write into a file below `root` or any other that
+    is no terminal, pipe, socket or counter of the kernel's."""
+    found = []
+    for line in trace.read_text(errors="replace").splitlines():
+        call = re.search(r"(?:^\S+\s+)?(\w+)\((.*)", line)
+        if not call or "unfinished" in line and call[1] == "resumed":
+            continue
+        name, rest = call.groups()
+        if name == "socket":
+            if not rest.startswith("AF_UNIX"):
+                found.append(line)
+        elif name in ("rename", "renameat", "linkat", "ftruncate"):
+            found.append(line)
+        else:
+            file = re.match(r"\d+<([^>]*)>", rest)
+            target = file[1] if file else ""
+            is_file = target.startswith("/") and not target.startswith(("/dev/pts", "/dev/null"))
+            if is_file and not is_output(target):
+                found.append(line)
+    return found
+
+
+def is_output(path):
+    """The files that the tests themselves give as standard output and error."""
+    return path.endswith((".stdout", ".stderr"))
+
+
+@needs_strace
+@needs_plain_build
+@pytest.mark.parametrize("program", programs(), ids=lambda path: path.name)
+def test_no_program_writes_or_talks_to_the_network(program, make_machine, sink, folder):
+    if program.name in NO_PART:
+        pytest.skip(f"{program.name} {NO_PART[program.name]}")
+    assert program.name in ERRANDS, "a program that nobody thought of here"
+    machine = make_machine(server=sink.url)
+    machine.opt_out()
+    trace = folder / "trace"
+    strace = ["strace", "-f", "-yy", "-s", "64", "-e", f"trace={TRACED}", "-o", trace]
+    if program.name == "telemd":
+        # -D: strace is a grandchild, and the process that the test starts is telemd itself.
+        machine.start(wrapper=[*strace, "-D"])
+        assert machine.status()["collecting"] is False
+        assert [machine.send(b"secret") for _ in range(3)] == [OPTED_OUT] * 3
+        machine.reload()
+        wait_until(lambda: "configuration again" in machine.said(), what="telemd reloaded")
+        assert machine.stop() == 0
+        wait_until(lambda: "exited with 0" in trace.read_text(), what="the trace's end")
+    else:
+        machine.start()
+        arguments = [word.format(config=machine.config) for word in ERRANDS[program.name]]
+        done = subprocess.run([*strace, program, *arguments], capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        assert b"secret" not in done.stdout + done.stderr
+    assert offences(trace, machine.root) == []
+    assert sink.requests == []
+
+
+def test_the_reader_of_traces_finds_what_it_looks_for(tmp_path):
+    """A test that cannot fail would be worth nothing."""
+    trace = tmp_path / "trace"
+    trace.write_text(
+        '12 socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3<TCP:[1]>\n'
+        '12 socket(AF_UNIX, SOCK_STREAM, 0) = 3<UNIX-STREAM:[1]>\n'
+        '12 write(1<pipe:[7]>, "hello\\n", 6) = 6\n'
+        '12 write(5</var/log/telemetry/journal>, "a line\\n", 7) = 7\n'
+        'writev(5</var/spool/telemetry/.incoming>, [], 3) = 7\n'
+        '12 sendto(8<UNIX-STREAM:[1->2, "/run/telem-0"]>, "o", 1, MSG_NOSIGNAL, NULL, 0) = 1\n'
+        '12 renameat(4</a>, ".incoming", 4</a>, "b") = 0\n')
+    assert [line.split("(")[0].split()[-1] for line in offences(trace, tmp_path)] == [
+        "socket", "write", "writev", "renameat"]
