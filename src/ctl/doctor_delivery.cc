@@ -130,7 +130,9 @@ std::string TroubleOf(const Patient& patient) {
   if (trouble == "-") return "";
   const auto failed = ParseUnsigned(FieldOf(status, "last_error_time")).value_or(0);
   const auto success = ParseUnsigned(FieldOf(status, "last_success")).value_or(0);
-  return failed >= success ? trouble : "";
+  // Within one second the two are told apart by what waits.
+  const bool is_over = failed < success || (failed == success && FieldOf(status, "waiting") == "0");
+  return is_over ? "" : trouble;
 }
 
 uint64_t NumberOf(const ControlFields& fields, const char* name) {
