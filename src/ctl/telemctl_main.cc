@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "config/settings.h"
 #include "ctl/config_verb.h"
+#include "ctl/doctor_verb.h"
 #include "ctl/journal_verb.h"
 #include "ctl/output.h"
 #include "ctl/preview_verb.h"
@@ -55,6 +56,8 @@ class CommandLine {
     DefineRejected();
     DefinePreview();
     DefineTest();
+    doctor_ = AddVerb("doctor", "Look for what commonly goes wrong; name cause and cure");
+    doctor_->set_version_flag("-V,--version", kVersionLine, "Print the version and exit");
     DefineConfig();
   }
 
@@ -79,6 +82,7 @@ class CommandLine {
       return Mistake("--json and --check do not go together");
     }
     if (config_->parsed()) return RunConfig(config_options_, config_file_);
+    if (doctor_->parsed()) return RunDoctor(config_file_);
     if (Verb()->get_option_no_throw("--all") != nullptr && record_.empty() && !all_) {
       return Mistake("an ID or --all is missing");
     }
@@ -333,6 +337,7 @@ class CommandLine {
   CLI::App* journal_ = nullptr;
   CLI::App* status_ = nullptr;
   CLI::App* config_ = nullptr;
+  CLI::App* doctor_ = nullptr;
   std::string config_file_;
   JournalOptions journal_options_;
   StatusOptions status_options_;

@@ -562,13 +562,14 @@ std::string Daemon::MakeStatus() {
   } else {
     json.AddNull("last_error").AddNull("last_error_time");
   }
-  std::optional<WallTime> next;
-  if (const auto attempt = delivery_->next_attempt()) {
-    const auto left = std::max<std::chrono::nanoseconds>(*attempt - clock.Monotonic(),
-                                                         std::chrono::nanoseconds(0));
-    next = clock.Now() + std::chrono::duration_cast<std::chrono::milliseconds>(left);
-  }
-  add_time("next_attempt", next);
+  const auto at_wall = [&](std::optional<MonotonicTime> when) -> std::optional<WallTime> {
+    if (!when) return std::nullopt;
+    const auto left =
+        std::max<std::chrono::nanoseconds>(*when - clock.Monotonic(), std::chrono::nanoseconds(0));
+    return clock.Now() + std::chrono::duration_cast<std::chrono::milliseconds>(left);
+  };
+  add_time("limited_until", at_wall(delivery_->limited_until()));
+  add_time("next_attempt", at_wall(delivery_->next_attempt()));
   return json.Finish();
 }
 

@@ -109,6 +109,11 @@ class Delivery {
   // What an earlier process knew.
   void set_last_success(std::optional<WallTime> when) { last_success_ = when; }
   const std::optional<Trouble>& last_error() const { return last_error_; }
+  // Until when the rate limit of all has no room, where it has none.
+  std::optional<MonotonicTime> limited_until() const {
+    if (limited_until_ <= loop_.clock().Monotonic()) return std::nullopt;
+    return limited_until_;
+  }
   // When the next attempt is due, where one is.
   std::optional<MonotonicTime> next_attempt() const;
 

@@ -1,0 +1,279 @@
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "base/unique_fd.h"
+#include "ctl/doctor_check.h"
+#include "ctl/kept_records.h"
+#include "ctl/time_text.h"
+
+namespace telem {
+namespace {
+
+constexpr int kConnectMs = 5000;  // as long as telem-deliver tries
+constexpr size_t kMaxCertificates = size_t{4} * 1024 * 1024;
+
+struct FreeAddresses {
+  void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
+};
+
+struct Host {
+  std::string name;
+  std::string port;
+};
+
+// Of an http:// or https:// URL, with user, port and brackets or without.
+Host HostOf(std::string_view url) {
+  Host host{.name = {}, .port = url.starts_with("https:") ? "443" : "80"};
+  if (const size_t start = url.find("://"); start != std::string_view::npos) {
+    url.remove_prefix(start + 3);
+  }
+  url = url.substr(0, url.find_first_of("/?#"));
+  if (const size_t at = url.rfind('@'); at != std::string_view::npos) url.remove_prefix(at + 1);
+  if (url.starts_with('[')) {
+    url.remove_prefix(1);
+    host.name = TakeUntil(url, ']');
+  } else {
+    host.name = url.substr(0, url.find(':'));
+    url.remove_prefix(host.name.size());
+  }
+  if (url.starts_with(':')) host.port = url.substr(1);
+  return host;
+}
+
+// 0, or the errno of why nobody is reached there.
+int TryConnect(const addrinfo& address) {
+  const UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return errno;
+  if (::connect(fd.get(), address.ai_addr, address.ai_addrlen) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  pollfd writable{fd.get(), POLLOUT, 0};
+  if (::poll(&writable, 1, kConnectMs) <= 0) return ETIMEDOUT;
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+  return error;
+}
+
+// What an HTTP status, or words of libcurl or OpenSSL in a trouble's text, mean for who can help.
+struct Cause {
+  const char* sign;
+  const char* what;
+  const char* cure;
+};
+
+constexpr std::array kByStatus = {
+    Cause{"400", "the server does not understand the records",
+          "is server_protocol the one that it speaks?"},
+    Cause{"401", "the server wants to know who sends",
+          "tidheader (or otlp_headers) must carry the token that the server gave out"},
+    Cause{"403", "the server does not let this machine in",
+          "ask who runs it; tidheader (or otlp_headers) may lack the right token"},
+    Cause{"404", "there is no collector at that address", "is the path in 'server' right?"},
+    Cause{"405", "the server takes no records at that address",
+          "are the path in 'server' and server_protocol right?"},
+    Cause{"407", "the proxy wants to know who asks", "put user and password into 'proxy'"},
+    Cause{"413", "records are larger than the server takes",
+          "raise its limit (nginx: client_max_body_size 1m), then 'telemctl rejected retry --all'"},
+    Cause{"415", "the server does not take this kind of content",
+          "is server_protocol the one that it speaks?"},
+    Cause{"429", "the server wants fewer records", "lower record_burst_limit, or ask who runs it"},
+};
+
+// In lower case; the first that fits counts.
+constexpr std::array kByWords = {
+    Cause{"could not resolve", "the server's name is not known",
+          "is the name in 'server' right? does 'getent hosts NAME' find it? see /etc/resolv.conf"},
+    Cause{"not yet valid", "the server's certificate is not valid yet",
+          "is this machine's clock right?"},
+    Cause{"has expired", "the server's certificate has expired",
+          "is this machine's clock right? else who runs the server has to renew it"},
+    Cause{"certificate subject name", "the server's certificate is for another name",
+          "'server' must have a name that stands in the certificate"},
+    Cause{"subject alternative name", "the server's certificate is for another name",
+          "'server' must have a name that stands in the certificate"},
+    Cause{"self-signed", "nobody this machine trusts vouches for the server's certificate",
+          "put the certificate of its issuer into a file, and that file into 'cainfo'"},
+    Cause{"issuer certificate", "nobody this machine trusts vouches for the server's certificate",
+          "put the certificate of its issuer into a file, and that file into 'cainfo'"},
+    Cause{"certificate", "there is something wrong about certificates",
+          "see cainfo, clientcert and clientkey in telemetrics.conf(5)"},
+    Cause{"ssl", "the server and this machine find no common TLS",
+          "is it really https:// there? else http://"},
+    Cause{"refused", "nobody listens at the server's address",
+          "is the port in 'server' right? does the server run?"},
+    Cause{"timed out", "the server does not answer in time",
+          "is there a firewall, or a proxy to go through ('proxy')?"},
+    Cause{"timeout", "the server does not answer in time",
+          "is there a firewall, or a proxy to go through ('proxy')?"},
+    Cause{"failed to connect", "the server is not reached", "is this machine on the network?"},
+    Cause{"couldn't connect", "the server is not reached", "is this machine on the network?"},
+    Cause{"telem-deliver", "the program that sends does not work",
+          "is it installed? try it by hand, see telem-deliver(8)"},
+};
+
+// The delivery trouble that telemd has, if it has one: nothing was delivered since.
+std::string TroubleOf(const Patient& patient) {
+  const ControlFields& status = *patient.status;
+  const std::string trouble = FieldOf(status, "last_error");
+  if (trouble == "-") return "";
+  const auto failed = ParseUnsigned(FieldOf(status, "last_error_time")).value_or(0);
+  const auto success = ParseUnsigned(FieldOf(status, "last_success")).value_or(0);
+  // Within one second the two are told apart by what waits.
+  const bool is_over = failed < success || (failed == success && FieldOf(status, "waiting") == "0");
+  return is_over ? "" : trouble;
+}
+
+uint64_t NumberOf(const ControlFields& fields, const char* name) {
+  return ParseUnsigned(FieldOf(fields, name)).value_or(0);
+}
+
+}  // namespace
+
+Finding Diagnose(const std::string& trouble) {
+  std::string lower = trouble;
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  for (const Cause& cause : kByStatus) {
+    if (lower.starts_with(cause.sign)) return Ill(cause.what + (": " + trouble), cause.cure);
+  }
+  if (lower.starts_with('5') && ParseUnsigned(lower.substr(0, 3))) {
+    return Ill("the server is in trouble: " + trouble, "wait, or tell who runs it");
+  }
+  for (const Cause& cause : kByWords) {
+    if (lower.contains(cause.sign)) return Ill(cause.what + (": " + trouble), cause.cure);
+  }
+  return Ill(trouble, "see telem-deliver(8) for how to try it by hand");
+}
+
+Finding CheckServer(const Patient& patient) {
+  const Settings& settings = patient.settings();
+  if (settings.server.empty()) {
+    return Ill("no server is set: records stay on this machine",
+               "set 'server' to the URL of a collector, then send telemd a SIGHUP");
+  }
+  if (!settings.record_server_delivery_enabled) {
+    return Ill("record_server_delivery_enabled is false: records stay on this machine",
+               "set it to true, then send telemd a SIGHUP");
+  }
+  if (patient.status && FieldOf(*patient.status, "server") != settings.server) {
+    return Ill("telemd sends to " + FieldOf(*patient.status, "server") +
+                   ", the configuration says " + settings.server,
+               "send telemd a SIGHUP, then it reads the configuration again");
+  }
+  return Well(settings.server + " (" + settings.server_protocol + ")");
+}
+
+Finding CheckNetwork(const Patient& patient) {
+  if (!patient.is_consent_given) return Skipped("without consent not one packet is sent");
+  if (patient.settings().server.empty()) return Skipped("no server is set");
+  const Host host = HostOf(patient.settings().server);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  const int unresolved = ::getaddrinfo(host.name.c_str(), host.port.c_str(), &hints, &list);
+  if (unresolved != 0) {
+    return Ill(
+        "the name '" + host.name + "' is not known: " + ::gai_strerror(unresolved),
+        "is the name in 'server' right? see /etc/resolv.conf, 'getent hosts " + host.name + "'");
+  }
+  const std::unique_ptr<addrinfo, FreeAddresses> addresses(list);
+  int error = 0;
+  for (const addrinfo* each = list; each != nullptr; each = each->ai_next) {
+    error = TryConnect(*each);
+    if (error == 0) return Well(host.name + " port " + host.port + " answers");
+  }
+  Finding finding = Diagnose(std::strerror(error));
+  finding.what = host.name + " port " + host.port + ": " + finding.what;
+  return finding;
+}
+
+Finding CheckCertificates(const Patient& patient) {
+  const std::string& file = patient.settings().cainfo;
+  if (file.empty()) return Well("the system's are trusted");
+  const auto text = ReadFile(file, kMaxCertificates);
+  if (!text) {
+    return Ill("cainfo: " + text.error().message, "correct its name, or make it readable for all");
+  }
+  if (!text->contains("-----BEGIN CERTIFICATE-----") &&
+      !text->contains("-----BEGIN TRUSTED CERTIFICATE-----")) {
+    return Ill("cainfo: there is no certificate in '" + file + "'",
+               "it must be in PEM form: openssl x509 -inform der -in FILE -out FILE.pem");
+  }
+  return Well("those in '" + file + "' are trusted");
+}
+
+Finding CheckDelivery(const Patient& patient) {
+  if (!patient.status) return Skipped("telemd does not answer");
+  const std::string trouble = TroubleOf(patient);
+  if (!trouble.empty()) return Diagnose(trouble);
+  const auto success = ParseUnsigned(FieldOf(*patient.status, "last_success"));
+  if (!success) return Well("nothing was delivered yet; 'telemctl test' tries it");
+  return Well("the last record was delivered at " + LocalTimeText(*success));
+}
+
+Finding CheckSpool(const Patient& patient) {
+  if (!patient.status) return Skipped("telemd does not answer");
+  const ControlFields& status = *patient.status;
+  const Settings& settings = patient.settings();
+  const uint64_t waiting = NumberOf(status, "waiting");
+  const uint64_t kib = NumberOf(status, "spool_bytes") / 1024;
+  const auto max = ParseUnsigned(FieldOf(status, "spool_max_kib"));
+  if (max && kib + 4 > *max) {
+    return Ill("the spool is full: " + std::to_string(kib) + " of " + std::to_string(*max) +
+                   " KiB (spool_max_size); new records are refused, or others go for them",
+               "deliver what waits (see the checks above), or raise spool_max_size");
+  }
+  const auto oldest = ParseUnsigned(FieldOf(status, "oldest_waiting"));
+  const uint64_t age = oldest && *oldest < patient.now ? patient.now - *oldest : 0;
+  const auto expiry = static_cast<uint64_t>(settings.record_expiry) * 60;
+  if (age > expiry / 2) {
+    return Ill("the oldest record waits for " + DurationText(age) + ", and is given up after " +
+                   DurationText(expiry) + " (record_expiry)",
+               "deliver what waits (see the checks above), export it, or raise record_expiry");
+  }
+  return Well(CountText(waiting) + " waiting" +
+              (max ? ", " + std::to_string(kib) + " of " + std::to_string(*max) + " KiB" : ""));
+}
+
+Finding CheckRateLimit(const Patient& patient) {
+  if (!patient.status) return Skipped("telemd does not answer");
+  const auto until = ParseUnsigned(FieldOf(*patient.status, "limited_until"));
+  const Settings& settings = patient.settings();
+  if (!until) return Well("is not reached");
+  return Ill("is reached (record_burst_limit = " + std::to_string(settings.record_burst_limit) +
+                 " in " + std::to_string(settings.record_window_length) +
+                 " min, byte_burst_limit = " + std::to_string(settings.byte_burst_limit) + " in " +
+                 std::to_string(settings.byte_window_length) + " min): " +
+                 FieldOf(*patient.status, "waiting") + " waiting until " + LocalTimeText(*until),
+             "wait, find out who sends so much (telemctl journal --wide), or raise the limit");
+}
+
+Finding CheckRejected(const Patient& patient) {
+  if (!patient.status) return Skipped("telemd does not answer");
+  if (patient.rejected.empty()) return Well("none");
+  const ControlFields& last = patient.rejected.back().fields;
+  const std::string count = CountText(patient.rejected.size());
+  if (FieldOf(last, "code") == "-") {
+    return Ill(count + " that cannot be delivered, the last: " + FieldOf(last, "reason"),
+               "'telemctl rejected list' shows them, 'telemctl rejected drop --all' gives them up");
+  }
+  Finding finding = Diagnose(FieldOf(last, "code") + " " + FieldOf(last, "reason"));
+  finding.what = count + " refused by the server, the last: " + finding.what;
+  finding.cure += "; 'telemctl rejected list' shows them, retry or drop them when done";
+  return finding;
+}
+
+}  // namespace telem
