@@ -296,6 +296,8 @@ void Daemon::RestoreState() {
   counters_ = CarryOver(saved->counters);
   counting_since_ = std::min(saved->counting_since, started_);
   delivery_->set_last_success(saved->last_success);
+  const Clock& clock = loop_.clock();
+  limiter_.Restore(saved->limiter_lines, AgeOf(*saved, boot_id_, clock), clock.Monotonic());
 }
 
 void Daemon::SaveState() {
@@ -307,7 +309,7 @@ void Daemon::SaveState() {
                                              .boot_id = boot_id_,
                                              .wall = clock.Now(),
                                              .monotonic = clock.Monotonic(),
-                                             .limiter_lines = ""});
+                                             .limiter_lines = limiter_.Save(clock.Monotonic())});
   // Nothing that was promised depends on it, so nobody waits for the disk.
   const Status saved = ReplaceFile(StateFile(), text, 0600, Durability::kLater);
   if (!saved && !is_state_troubled_) Log(LogLevel::kError, saved.error().message);

@@ -402,3 +402,16 @@ def test_with_drop_oldest_whoever_holds_most_makes_room(make_machine, away):
     states = machine.states()
     assert all(states[event_id] == "spooled" for event_id in roots)
     assert states[more[1]] == "evicted"
+
+
+def test_a_restart_opens_no_gate(make_machine, sink):
+    machine = make_machine(server=sink.url, record_burst_limit=2).start()
+    for _ in range(2):
+        assert machine.send() == TAKEN_OVER
+    machine.wait_for(delivered=2)
+    assert machine.stop() == 0
+    machine.start()
+    assert machine.send() == TAKEN_OVER
+    status = machine.wait_for(accepted=3, waiting=1)
+    assert status["limited_until"] is not None
+    assert len(sink.requests) == 2

@@ -95,7 +95,7 @@ def test_a_path_behind_CFG_does_not_redirect_delivery(make_machine, sink, away, 
     machine.wait_for(delivered=3)
     assert machine.stop() == 0
     machine.start()
-    machine.wait_for(delivered=1)
+    machine.wait_for(delivered=4)
     assert away.connections == 0
     assert sorted(sink.bodies()) == [b"mine", b"mine", b"mine", b"old"]
 

@@ -226,8 +226,10 @@ std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thr
       threads.back().second.push_back(std::move(*frame));
     }
   }
-  std::stable_partition(threads.begin(), threads.end(),
-                        [&](const auto& thread) { return thread.first == crashing_thread; });
+  const auto crashing = std::find_if(threads.begin(), threads.end(), [&](const auto& thread) {
+    return thread.first == crashing_thread;
+  });
+  if (crashing != threads.end()) std::rotate(threads.begin(), crashing, std::next(crashing));
   if (threads.empty() || threads.front().second.empty()) return "";
   constexpr size_t kMaxText = size_t{240} * 1024;
   std::string text;

@@ -97,10 +97,10 @@ bool FilterSystemCalls() {
   }
   // glibc's fstat(); with an empty root no path leads anywhere.
   ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-                              SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH)) == 0;
+                              SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0)) == 0;
   // libelf asks whether its descriptor is open.
   ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                              SCMP_A1(SCMP_CMP_EQ, F_GETFD)) == 0;
+                              SCMP_A1(SCMP_CMP_EQ, F_GETFD, 0)) == 0;
   for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)}) {
     ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
                                 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) == 0;
