@@ -1,5 +1,5 @@
 // HostFacts: what a record says of the machine it comes from. None of it changes while a process
-// lives, so each process reads it once. docs/collected-data.md lists each value with its source.
+// lives, so each process reads it once.
 #pragma once
 
 #include <string>

@@ -151,7 +151,7 @@ Status TakeHandshake(int fd, std::string& bytes) {
     return taken;
   };
   TELEM_TRY(const std::string greeting, take(2));
-  TELEM_TRY(const std::string methods, take(static_cast<unsigned char>(greeting[1])));
+  TELEM_CHECK(take(static_cast<unsigned char>(greeting[1])));  // the methods it offers
   TELEM_CHECK(Send(fd, std::string_view("\5\0", 2)));
   TELEM_TRY(const std::string request, take(4));
   size_t address = request[3] == 1 ? 4 : 16;
@@ -159,7 +159,7 @@ Status TakeHandshake(int fd, std::string& bytes) {
     TELEM_TRY(const std::string length, take(1));
     address = static_cast<unsigned char>(length[0]);
   }
-  TELEM_TRY(const std::string destination, take(address + 2));
+  TELEM_CHECK(take(address + 2));
   return Send(fd, std::string_view("\5\0\0\1\0\0\0\0\0\0", 10));
 }
 
@@ -168,14 +168,12 @@ std::optional<size_t> SizeOfRequest(std::string_view bytes) {
   const size_t end = bytes.find("\r\n\r\n");
   if (end == std::string_view::npos) return std::nullopt;
   std::string_view head = bytes.substr(0, end + 2);
-  constexpr std::string_view kLength = "content-length:";
+  constexpr char kLength[] = "content-length:";
   while (!head.empty()) {
     const std::string_view line = TakeUntil(head, '\n');
-    if (::strncasecmp(line.data(), kLength.data(), std::min(line.size(), kLength.size())) != 0 ||
-        line.size() < kLength.size()) {
-      continue;
-    }
-    return end + 4 + ParseUnsigned(Trim(line.substr(kLength.size()))).value_or(0);
+    const std::string name(line.substr(0, sizeof kLength - 1));
+    if (::strcasecmp(name.c_str(), kLength) != 0) continue;
+    return end + 4 + ParseUnsigned(Trim(line.substr(sizeof kLength - 1))).value_or(0);
   }
   return end + 4;
 }

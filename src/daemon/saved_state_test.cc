@@ -38,9 +38,7 @@ TEST(SavedStateTest, ReadsWhatItWrote) {
 }
 
 TEST(SavedStateTest, IsNothingWhereThereIsNone) {
-  for (const char* text : {"", "\n", "counter.accepted 5\n", "saved",
-                           "\x7f"
-                           "ELF"}) {
+  for (const char* text : {"", "\n", "counter.accepted 5\n", "saved", "\177ELF"}) {
     EXPECT_FALSE(ParseSavedState(text)) << text;
   }
 }

@@ -26,7 +26,7 @@ struct AnalysisLimits {
 // then with everything. Of the early text one has something even when a broken file ends or holds
 // up the rest.
 //
-// The text holds lines as docs/collected-data.md describes them, from "Build-ID:" to "Signature:".
+// The text holds the lines from "Build-ID:" to "Signature:" (crashprobe(8)).
 // Nothing of it is memory of the process: registers and addresses are told by what they point to.
 void AnalyseCrash(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& memory,
                   ModuleFiles& files, const AnalysisLimits& limits, const Clock& clock,

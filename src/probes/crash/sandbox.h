@@ -8,7 +8,7 @@
 //   … what the parent does as the user it was, then gives up …
 //   SandboxOutcome outcome = sandbox.Wait([&](std::string_view request) { … return fd; });
 //
-// docs/security.md says what holds the child, and sandbox_test.cc tries to get out.
+// sandbox_test.cc tries to get out.
 #pragma once
 
 #include <sys/types.h>
