@@ -122,6 +122,7 @@ TEST_F(SocketActivationTest, RefusesWhatIsNoListeningStreamSocket) {
   const UniqueFd bound(::socket(AF_UNIX, SOCK_STREAM, 0));
   const UniqueFd datagram(::socket(AF_UNIX, SOCK_DGRAM, 0));
   const UniqueFd internet(::socket(AF_INET, SOCK_STREAM, 0));
+  ASSERT_TRUE(internet.valid());
   ASSERT_EQ(::listen(internet.get(), 1), 0);
   const UniqueFd file(::open("/dev/null", O_RDONLY));
   for (const int fd : {connected->get(), bound.get(), datagram.get(), internet.get(), file.get()}) {

@@ -27,7 +27,10 @@ size_t Count(std::string_view text, size_t at, const Is& is) {
 size_t FindIpv4(std::string_view text, size_t at) {
   size_t end = at;
   for (int part = 0; part < 4; ++part) {
-    if (part > 0 && (end >= text.size() || text[end++] != '.')) return 0;
+    if (part > 0) {
+      if (end >= text.size() || text[end] != '.') return 0;
+      ++end;
+    }
     const size_t digits = Count(text, end, IsDigit);
     if (digits == 0 || digits > 3) return 0;
     end += digits;
