@@ -10,6 +10,7 @@ namespace {
 Result<CrashArguments> Parse(std::vector<std::string> words) {
   words.insert(words.begin(), "crashprobe");
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   return ParseCrashArguments(static_cast<int>(words.size()), argv.data());

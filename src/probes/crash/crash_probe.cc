@@ -141,6 +141,7 @@ Analysis Analyse(const CrashEvidence& evidence, GiveUp give_up) {
   Sandbox sandbox;
   const Status started = sandbox.Start(limits, evidence.Descriptors(), [&](SandboxLink& link) {
     std::vector<int> modules;
+    modules.reserve(evidence.modules.size());
     for (const UniqueFd& module : evidence.modules) modules.push_back(module.get());
     SandboxedFiles files(link, std::move(modules));
     CachedMemory memory(*evidence.memory);
@@ -450,6 +451,7 @@ class Case {
     UniqueFd core;
     if (arguments_.core_file.empty()) {
       core.Reset(::dup(STDIN_FILENO));
+      if (!core.valid()) return SystemError("read standard input", errno);
     } else {
       TELEM_TRY(core, OpenAt(AT_FDCWD, arguments_.core_file, O_RDONLY | O_NOCTTY));
     }

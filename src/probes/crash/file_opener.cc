@@ -69,7 +69,8 @@ UniqueFd FileOpener::Answer(std::string_view request) const {
   const std::string name(debuglink);
   // Never the module itself, which some name as their own debug information.
   for (const std::string& path :
-       {folder + name, folder + ".debug/" + name, "/usr/lib/debug" + folder + name}) {
+       {std::string(folder).append(name), std::string(folder).append(".debug/").append(name),
+        std::string("/usr/lib/debug").append(folder).append(name)}) {
     if (path == module) continue;
     if (UniqueFd file = Open(path); file.valid()) return file;
   }
