@@ -55,8 +55,8 @@ bool SkipAddress(std::string_view& rest) {
 bool SkipTag(std::string_view& rest) {
   constexpr size_t kLongestTag = 12;
   if (!rest.starts_with('<')) return false;
-  size_t end = rest.find('>');
-  if (end == std::string_view::npos || end > kLongestTag) return false;
+  size_t end = rest.find('>');  // npos is longer than any tag
+  if (end > kLongestTag) return false;
   while (end < rest.size() && rest[end] == '>') ++end;
   rest.remove_prefix(end);
   SkipBlanks(rest);
