@@ -31,11 +31,12 @@ struct FreeAddresses {
 struct Host {
   std::string name;
   std::string port;
+  const char* setting;  // that names it
 };
 
-// Of an http:// or https:// URL, with user, port and brackets or without.
-Host HostOf(std::string_view url) {
-  Host host{.name = {}, .port = url.starts_with("https:") ? "443" : "80"};
+// Of a URL, with user, port and brackets or without.
+Host HostOf(std::string_view url, std::string_view default_port, const char* setting) {
+  Host host{.name = {}, .port = std::string(default_port), .setting = setting};
   if (const size_t start = url.find("://"); start != std::string_view::npos) {
     url.remove_prefix(start + 3);
   }
@@ -50,6 +51,18 @@ Host HostOf(std::string_view url) {
   }
   if (url.starts_with(':')) host.port = url.substr(1);
   return host;
+}
+
+// Whom telem-deliver connects to. (A proxy of its environment is not known here.)
+Host FirstHost(const Settings& settings) {
+  // libcurl's defaults (CURLOPT_PROXY(3)).
+  const auto port_of = [](std::string_view url, std::string_view other) {
+    return url.starts_with("https:") ? std::string_view("443") : other;
+  };
+  if (!settings.proxy.empty()) {
+    return HostOf(settings.proxy, port_of(settings.proxy, "1080"), "proxy");
+  }
+  return HostOf(settings.server, port_of(settings.server, "80"), "server");
 }
 
 // 0, or the errno of why nobody is reached there.
@@ -123,18 +136,6 @@ constexpr std::array kByWords = {
           "is it installed? try it by hand, see telem-deliver(8)"},
 };
 
-// The delivery trouble that telemd has, if it has one: nothing was delivered since.
-std::string TroubleOf(const Patient& patient) {
-  const ControlFields& status = *patient.status;
-  const std::string trouble = FieldOf(status, "last_error");
-  if (trouble == "-") return "";
-  const auto failed = ParseUnsigned(FieldOf(status, "last_error_time")).value_or(0);
-  const auto success = ParseUnsigned(FieldOf(status, "last_success")).value_or(0);
-  // Within one second the two are told apart by what waits.
-  const bool is_over = failed < success || (failed == success && FieldOf(status, "waiting") == "0");
-  return is_over ? "" : trouble;
-}
-
 uint64_t NumberOf(const ControlFields& fields, const char* name) {
   return ParseUnsigned(FieldOf(fields, name)).value_or(0);
 }
@@ -179,7 +180,7 @@ Finding CheckServer(const Patient& patient) {
 Finding CheckNetwork(const Patient& patient) {
   if (!patient.is_consent_given) return Skipped("without consent not one packet is sent");
   if (patient.settings().server.empty()) return Skipped("no server is set");
-  const Host host = HostOf(patient.settings().server);
+  const Host host = FirstHost(patient.settings());
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
@@ -201,24 +202,32 @@ Finding CheckNetwork(const Patient& patient) {
 }
 
 Finding CheckCertificates(const Patient& patient) {
-  const std::string& file = patient.settings().cainfo;
-  if (file.empty()) return Well("the system's are trusted");
-  const auto text = ReadFile(file, kMaxCertificates);
-  if (!text) {
-    return Ill("cainfo: " + text.error().message, "correct its name, or make it readable for all");
+  const Settings& settings = patient.settings();
+  const std::array<std::pair<const char*, const std::string*>, 3> files = {
+      {{"cainfo", &settings.cainfo},
+       {"clientcert", &settings.clientcert},
+       {"clientkey", &settings.clientkey}}};
+  for (const auto& [key, file] : files) {
+    if (file->empty()) continue;
+    const auto text = ReadFile(*file, kMaxCertificates);
+    if (!text) {
+      return Ill(std::string(key) + ": " + text.error().message,
+                 "correct its name, or let telem-deliver read it");
+    }
+    if (!text->contains("-----BEGIN ")) {
+      return Ill(std::string(key) + ": there is nothing in PEM form in '" + *file + "'",
+                 "openssl x509 -inform der -in FILE -out FILE.pem makes that of another form");
+    }
   }
-  if (!text->contains("-----BEGIN CERTIFICATE-----") &&
-      !text->contains("-----BEGIN TRUSTED CERTIFICATE-----")) {
-    return Ill("cainfo: there is no certificate in '" + file + "'",
-               "it must be in PEM form: openssl x509 -inform der -in FILE -out FILE.pem");
-  }
-  return Well("those in '" + file + "' are trusted");
+  if (settings.cainfo.empty()) return Well("the system's are trusted");
+  return Well("those in '" + settings.cainfo + "' are trusted");
 }
 
 Finding CheckDelivery(const Patient& patient) {
   if (!patient.status) return Skipped("telemd does not answer");
-  const std::string trouble = TroubleOf(patient);
-  if (!trouble.empty()) return Diagnose(trouble);
+  if (FieldOf(*patient.status, "failing") == "true") {
+    return Diagnose(FieldOf(*patient.status, "last_error"));
+  }
   const auto success = ParseUnsigned(FieldOf(*patient.status, "last_success"));
   if (!success) return Well("nothing was delivered yet; 'telemctl test' tries it");
   return Well("the last record was delivered at " + LocalTimeText(*success));

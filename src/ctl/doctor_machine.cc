@@ -204,9 +204,8 @@ Finding CheckTelemd(const Patient& patient) {
 }
 
 Finding CheckRights(const Patient& patient) {
-  // Who runs telemd is then not known.
-  if (!patient.status && patient.silence.code == ErrorCode::kDenied) {
-    return Skipped("telemd does not tell who it runs as");
+  if (!patient.status && !IsNotRunning(patient.silence)) {
+    return Skipped("who telemd runs as is not known");
   }
   const uid_t telemd = UidOfTelemd(patient);
   if (auto wrong = FindWrongFolder(patient, telemd)) return std::move(*wrong);

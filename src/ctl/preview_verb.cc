@@ -38,7 +38,7 @@ const std::array<Sample, 8>& Samples() {
       {"hprobe", {"--no-post"}, nullptr},
       {"hprobe", {"--no-post", "--heartbeat"}, nullptr},
       {"crashprobe", {}, "crashprobe -n -c CORE"},
-      {"klogscanner", {}, "klogscanner --send -n --log FILE"},
+      {"klogscanner", {}, "klogscanner -n --log FILE"},
       {"oopsprobe", {}, "oopsprobe -n --dir FOLDER"},
       {"pstoreprobe", {}, "pstoreprobe -n --dir FOLDER"},
       {"bertprobe", {}, "bertprobe -n --table FILE"},

@@ -41,6 +41,8 @@ class StatusPrinter {
     Row("version", Get("version") + ", pid " + Get("pid"));
     Row("consent", Consent());
     Row("machine id", MachineId());
+    // The counters outlive the process.
+    if (Number("counting_since")) Row("counted since", Ago("counting_since", ""));
     Row("found at start", Get("found"));
     for (const char* name : {"accepted", "delivered"}) Row(name, Get(name));
     Row("waiting", Waiting());

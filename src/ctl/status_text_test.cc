@@ -166,5 +166,12 @@ TEST_F(StatusTextTest, TellsWhatIsKnownWithoutTelemd) {
   EXPECT_THAT(StoppedText({}, false), HasSubstr("waiting        unknown number in"));
 }
 
+TEST_F(StatusTextTest, SaysSinceWhenItCounts) {
+  StatusFields status = Collecting();
+  status["counting_since"] = "1795359199";
+  EXPECT_THAT(StatusText(status, kNow, false),
+              HasSubstr("  counted since  Sun 2026-11-22 14:53:19 UTC (24 h ago)\n"));
+}
+
 }  // namespace
 }  // namespace telem

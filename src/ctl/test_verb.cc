@@ -128,12 +128,9 @@ class HelloTest {
   // What hinders delivery at the moment, once.
   void TellTrouble(std::string& last) {
     const auto status = Ask();
-    if (!status || FieldOf(*status, "last_error") == "-") return;
-    // What went wrong before the server took something is over.
-    const auto failed = ParseUnsigned(FieldOf(*status, "last_error_time")).value_or(0);
-    const auto success = ParseUnsigned(FieldOf(*status, "last_success")).value_or(0);
+    if (!status || FieldOf(*status, "failing") != "true") return;
     const std::string trouble = FieldOf(*status, "last_error");
-    if (failed < success || trouble == last) return;
+    if (trouble == last) return;
     last = trouble;
     Tell("delivery", trouble);
   }

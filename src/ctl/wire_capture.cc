@@ -18,6 +18,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "ipc/unix_socket.h"
+#include "record/http_codec.h"
 
 namespace telem {
 namespace {
@@ -151,7 +152,10 @@ Status TakeHandshake(int fd, std::string& bytes) {
     return taken;
   };
   TELEM_TRY(const std::string greeting, take(2));
-  TELEM_CHECK(take(static_cast<unsigned char>(greeting[1])));  // the methods it offers
+  // Methods; none is asked for.
+  if (auto taken = take(static_cast<unsigned char>(greeting[1])); !taken) {
+    return std::unexpected(std::move(taken.error()));
+  }
   TELEM_CHECK(Send(fd, std::string_view("\5\0", 2)));
   TELEM_TRY(const std::string request, take(4));
   size_t address = request[3] == 1 ? 4 : 16;
@@ -159,7 +163,8 @@ Status TakeHandshake(int fd, std::string& bytes) {
     TELEM_TRY(const std::string length, take(1));
     address = static_cast<unsigned char>(length[0]);
   }
-  TELEM_CHECK(take(address + 2));
+  // Where to, with its port; it is we anyway.
+  if (auto taken = take(address + 2); !taken) return std::unexpected(std::move(taken.error()));
   return Send(fd, std::string_view("\5\0\0\1\0\0\0\0\0\0", 10));
 }
 
@@ -168,12 +173,10 @@ std::optional<size_t> SizeOfRequest(std::string_view bytes) {
   const size_t end = bytes.find("\r\n\r\n");
   if (end == std::string_view::npos) return std::nullopt;
   std::string_view head = bytes.substr(0, end + 2);
-  constexpr char kLength[] = "content-length:";
   while (!head.empty()) {
-    const std::string_view line = TakeUntil(head, '\n');
-    const std::string name(line.substr(0, sizeof kLength - 1));
-    if (::strcasecmp(name.c_str(), kLength) != 0) continue;
-    return end + 4 + ParseUnsigned(Trim(line.substr(sizeof kLength - 1))).value_or(0);
+    std::string_view line = TakeUntil(head, '\n');
+    if (!SameHttpName(TakeUntil(line, ':'), "Content-Length")) continue;
+    return end + 4 + ParseUnsigned(Trim(line)).value_or(0);
   }
   return end + 4;
 }
@@ -209,6 +212,7 @@ Result<std::string> CaptureRequest(const std::string& deliver_program, DeliveryS
   TELEM_TRY(const UniqueFd listener, ListenAt(folder.socket_path(), 0600));
 
   settings.server = AsPlainHttp(settings.server);
+  settings.proxy.clear();  // that is us
   std::string input = EncodeDeliverySettings(settings);
   const auto head = EncodeDeliveryHead(record.id, record.headers.size(), record.payload.size());
   input.append(head.data(), head.size());

@@ -4,6 +4,7 @@
 // telem-deliver is told to go through a SOCKS proxy (RFC 1928), which is us: behind that handshake
 // it writes what it would write to the server. An https:// server is taken as http://, so that the
 // request can be seen: over TLS the same request goes encrypted, and in HTTP/2 in its binary form.
+// Where a proxy is set, this is what the server gets from it.
 #pragma once
 
 #include <string>

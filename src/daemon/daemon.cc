@@ -570,6 +570,7 @@ std::string Daemon::MakeStatus() {
         std::max<std::chrono::nanoseconds>(*when - clock.Monotonic(), std::chrono::nanoseconds(0));
     return clock.Now() + std::chrono::duration_cast<std::chrono::milliseconds>(left);
   };
+  json.Add("failing", delivery_->is_failing());
   add_time("limited_until", at_wall(delivery_->limited_until()));
   add_time("next_attempt", at_wall(delivery_->next_attempt()));
   return json.Finish();

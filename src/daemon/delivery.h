@@ -109,6 +109,8 @@ class Delivery {
   // What an earlier process knew.
   void set_last_success(std::optional<WallTime> when) { last_success_ = when; }
   const std::optional<Trouble>& last_error() const { return last_error_; }
+  // Whether the server, or the way to it, is in trouble: last_error() says which.
+  bool is_failing() const { return failures_ > 0; }
   // Until when the rate limit of all has no room, where it has none.
   std::optional<MonotonicTime> limited_until() const {
     if (limited_until_ <= loop_.clock().Monotonic()) return std::nullopt;

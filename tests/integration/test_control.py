@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from support import paths
 from support.frames import TAKEN_OVER, new_record_id, sample_headers, spool_file_bytes
 from support.http_sink import HttpSink
 from support.proc import private_kib
@@ -103,6 +104,7 @@ def test_who_takes_no_byte_of_the_answer_is_left(make_machine, away):
     talk.close()
 
 
+@pytest.mark.skipif(paths.is_sanitized(), reason="a sanitizer has memory of its own")
 def test_memory_does_not_grow_with_what_is_listed(make_machine, away):
     machine = make_machine(server=away.url, spool_max_size=-1)
     fill_spool(machine, 4000)

@@ -22,8 +22,6 @@ PAYLOADS = [b"", b"hello\n", bytes(range(256)), b"x" * MAX_PAYLOAD]
 @pytest.mark.parametrize("protocol", ["v2", "v3", "otlp"])
 def test_preview_shows_the_bytes_that_the_server_gets(make_machine, away, protocol, payload):
     machine = make_machine(server=away.url, server_protocol=protocol)
-    if telemctl(machine, "config", "--check", machine.config).returncode != 0:
-        pytest.skip(f"this telem-deliver does not speak {protocol}")
     machine.start()
     assert machine.send(payload) == TAKEN_OVER
     [file] = machine.spool_files()
@@ -58,7 +56,7 @@ def test_preview_works_without_consent_and_without_telemd_and_sends_nothing(make
 
 def test_preview_heeds_the_settings_of_delivery_and_no_proxy(make_machine):
     machine = make_machine(server="https://telemetry.example:443/a/b?c=d",
-                           tidheader="X-Token: a b")
+                           tidheader="X-Token: a b", proxy="http://127.0.0.1:1")
     environment = {"https_proxy": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1",
                    "no_proxy": "*"}
     shown = subprocess.run(
