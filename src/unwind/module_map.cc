@@ -15,8 +15,9 @@ constexpr size_t kMaxMappings = 262'144;
 
 std::optional<uint64_t> ParseHex(std::string_view text) {
   uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, value, 16);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [rest, error] = std::from_chars(begin, end, value, 16);
   if (text.empty() || error != std::errc() || rest != end) return std::nullopt;
   return value;
 }
@@ -127,6 +128,7 @@ std::vector<Mapping> ParseMaps(std::string_view text) {
 std::vector<Mapping> MappingsOf(const CoreNotes& notes) {
   std::vector<Mapping> mappings;
   std::vector<const MappedFile*> files;
+  files.reserve(notes.files.size());
   for (const MappedFile& file : notes.files) files.push_back(&file);
   std::sort(files.begin(), files.end(),
             [](const auto* a, const auto* b) { return a->start < b->start; });

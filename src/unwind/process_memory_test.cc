@@ -71,7 +71,7 @@ TEST(KeepStacksTest, KeepsStacksAndStartsWhereTheyWere) {
   SpanSource source(core);
   const auto size = KeepStacks(source, 0, notes, kept.get(), kSize);
   ASSERT_TRUE(size.has_value());
-  EXPECT_EQ(*size, 65'536u * 2 + (kSize - 200'000 + 128));
+  EXPECT_EQ(*size, uint64_t{65'536} * 2 + (kSize - 200'000 + 128));
   CoreMemory memory(kept.get(), notes.segments);
   EXPECT_EQ(Read(memory, 0x100000 + 100, 1), "S");
   EXPECT_EQ(Read(memory, 0x200000 + 200'000, 1), "T");
