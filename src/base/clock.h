@@ -1,7 +1,9 @@
 // Clock: the two times that programs need, handed in so that tests can move them.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 
 namespace telem {
 
@@ -18,6 +20,18 @@ class Clock {
   // Never goes back; its zero means nothing.
   virtual MonotonicTime Monotonic() const = 0;
 };
+
+// Seconds since the epoch, as files and programs tell them.
+inline int64_t EpochSeconds(WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
+// The time of day at `when`, as far as it can be told; `when` is not in the past, or counts as now.
+inline WallTime WallTimeAt(const Clock& clock, MonotonicTime when) {
+  const auto left =
+      std::max<std::chrono::nanoseconds>(when - clock.Monotonic(), std::chrono::nanoseconds(0));
+  return clock.Now() + std::chrono::duration_cast<std::chrono::milliseconds>(left);
+}
 
 class SystemClock final : public Clock {
  public:

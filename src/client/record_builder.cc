@@ -36,7 +36,7 @@ Result<RecordBuilder> RecordBuilder::Create(uint32_t severity, std::string_view 
   RecordBuilder record(host);
   record.classification_ = classification;
   record.event_id_ = MakeEventId();
-  record.created_ = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
+  record.created_ = EpochSeconds(now);
   record.payload_version_ = payload_version;
   record.severity_ = std::clamp<uint32_t>(severity, 1, 4);
   return record;

@@ -80,8 +80,7 @@ int RunDoctor(const std::string& config_file) {
   Patient patient;
   patient.loaded = std::move(*loaded);
   patient.is_consent_given = IsCollectionAllowed(patient.settings());
-  const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock().Now());
-  patient.now = static_cast<uint64_t>(now.time_since_epoch().count());
+  patient.now = static_cast<uint64_t>(EpochSeconds(SystemClock().Now()));
   if (Status asked = AskTelemd(patient); !asked) patient.silence = std::move(asked.error());
 
   bool is_well = true;

@@ -42,10 +42,7 @@ std::string AttemptsOf(const ControlFields& record, uint64_t now) {
   return text.empty() ? text : " (" + text + ")";
 }
 
-uint64_t Now() {
-  const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock().Now());
-  return static_cast<uint64_t>(now.time_since_epoch().count());
-}
+uint64_t Now() { return static_cast<uint64_t>(EpochSeconds(SystemClock().Now())); }
 
 Result<std::vector<ControlClient::Line>> AskForList(const std::string& path) {
   TELEM_TRY(ControlClient client, ControlClient::Connect(path));

@@ -69,10 +69,9 @@ int RunStatus(const StatusOptions& options, const Settings& settings) {
     if (!IsNotRunning(status.error())) return ComplainOfTelemd(status.error(), output);
     return TellStopped(options.json, status.error(), settings, output);
   }
-  const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock().Now());
   output.Write(options.json ? JsonLine(status->text)
                             : StatusText(status->fields,
-                                         static_cast<uint64_t>(now.time_since_epoch().count()),
+                                         static_cast<uint64_t>(EpochSeconds(SystemClock().Now())),
                                          output.has_colors()));
   return output.Finish();
 }

@@ -271,8 +271,7 @@ class CommandLine {
       }
     }
     if (since_) {
-      const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock().Now());
-      auto since = ParseSince(*since_, static_cast<uint64_t>(now.time_since_epoch().count()));
+      auto since = ParseSince(*since_, static_cast<uint64_t>(EpochSeconds(SystemClock().Now())));
       if (!since) return WithContext("--since", std::move(since.error()));
       journal_options_.selection.since = *since;
     }

@@ -153,8 +153,7 @@ class HelloTest {
     if (FieldOf(*status, "last_error") != "-") {
       why += "; last error: " + FieldOf(*status, "last_error");
     }
-    const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock().Now());
-    const auto now_s = static_cast<uint64_t>(now.time_since_epoch().count());
+    const auto now_s = static_cast<uint64_t>(EpochSeconds(SystemClock().Now()));
     const auto next = ParseUnsigned(FieldOf(*status, "next_attempt"));
     if (next && *next > now_s) why += "; next attempt in " + DurationText(*next - now_s);
     return Stuck(std::move(why));

@@ -121,9 +121,8 @@ FrameStatus Admission::RefuseFor(const Error& error) {
 
 void Admission::AddLine(const IncomingRecord& record, const RecordId& id, RecordState state) {
   const std::string hex = id.ToHex();
-  const auto now = std::chrono::floor<std::chrono::seconds>(parts_.loop.clock().Now());
   parts_.journal.Add({.record_id = hex,
-                      .time = static_cast<uint64_t>(now.time_since_epoch().count()),
+                      .time = static_cast<uint64_t>(EpochSeconds(parts_.loop.clock().Now())),
                       .classification = record.headers[Header::kClassification],
                       .event_id = record.headers[Header::kEventId],
                       .boot_id = boot_id_,

@@ -32,7 +32,7 @@ struct Counters {
   bool operator==(const Counters&) const = default;
 };
 
-// Their names, in the file that remembers them.
+// Their names, in the file that remembers them and for telemctl.
 struct CounterName {
   std::string_view name;
   uint64_t Counters::* member;

@@ -72,10 +72,6 @@ std::string HostOf(std::string_view url) {
 
 std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
-int64_t Seconds(WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
 RateLimiter::Limits LimitsOf(const Settings& settings) {
   if (!settings.rate_limit_enabled) return {};
   return {.records = settings.record_burst_limit,
@@ -499,20 +495,20 @@ void Daemon::Apply(LoadedSettings loaded) {
   journal_->set_max_records(settings_.journal_max_records);
   retention_->set_max_records(settings_.retention_max_records);
   limiter_.SetLimits(LimitsOf(settings_));
-  LoadMachineId();
   consent_.Look();
+  LoadMachineId();
   delivery_->Restart();
   Log(LogLevel::kNotice, "read the configuration again");
 }
 
 std::string Daemon::MakeStatus() {
   FlatJsonWriter json;
-  const auto add_count = [&](const char* name, uint64_t value) {
+  const auto add_count = [&](std::string_view name, uint64_t value) {
     json.Add(name, static_cast<int64_t>(value));
   };
   const auto add_time = [&](const char* name, std::optional<WallTime> time) {
     if (time) {
-      json.Add(name, Seconds(*time));
+      json.Add(name, EpochSeconds(*time));
     } else {
       json.AddNull(name);
     }
@@ -531,23 +527,9 @@ std::string Daemon::MakeStatus() {
            machine_id_.is_static() ? std::nullopt : std::optional(machine_id_.created()));
   json.Add("machine_id_static", machine_id_.is_static());
 
-  add_count("frames", counters_.frames);
-  add_count("refused_malformed", counters_.refused_malformed);
-  add_count("refused_too_large", counters_.refused_too_large);
-  add_count("refused_spool_full", counters_.refused_spool_full);
-  add_count("refused_opted_out", counters_.refused_opted_out);
+  for (const auto& [name, member] : kCounterNames) add_count(name, counters_.*member);
   add_count("refused_rate_limited", counters_.dropped);
-  add_count("refused_io_error", counters_.refused_io_error);
-  add_count("closed_incomplete", counters_.closed_incomplete);
-  add_count("found", counters_.found);
-  add_count("accepted", counters_.accepted);
-  add_count("delivered", counters_.delivered);
   add_count("waiting", spool_->waiting() + delivery_->not_in_spool_list());
-  add_count("rejected", counters_.rejected);
-  add_count("dropped", counters_.dropped);
-  add_count("evicted", counters_.evicted);
-  add_count("expired", counters_.expired);
-  add_count("local", counters_.local);
   add_count("spool_bytes", spool_->bytes());
   json.Add("spool_max_kib", settings_.spool_max_size);
   std::optional<WallTime> oldest_since;
@@ -566,9 +548,7 @@ std::string Daemon::MakeStatus() {
   }
   const auto at_wall = [&](std::optional<MonotonicTime> when) -> std::optional<WallTime> {
     if (!when) return std::nullopt;
-    const auto left =
-        std::max<std::chrono::nanoseconds>(*when - clock.Monotonic(), std::chrono::nanoseconds(0));
-    return clock.Now() + std::chrono::duration_cast<std::chrono::milliseconds>(left);
+    return WallTimeAt(clock, *when);
   };
   json.Add("failing", delivery_->is_failing());
   add_time("limited_until", at_wall(delivery_->limited_until()));

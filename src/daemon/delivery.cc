@@ -98,7 +98,7 @@ Delivery::Progress Delivery::ProgressOf(const RecordId& id) const {
     return {.standing = Standing::kUnderWay, .failures = record.failures};
   }
   if (const auto failed = spool_.FindDeferred(id)) {
-    return {.standing = Standing::kFailedAlone,
+    return {.standing = Standing::kFailed,
             .failures = failed->failures,
             .next = std::max(failed->not_before, not_before_)};
   }
@@ -317,9 +317,8 @@ void Delivery::Finish(const UnderWay& record, RecordState state, std::string_vie
 
 void Delivery::AddLine(const UnderWay& record, RecordState state, std::string_view detail) {
   const std::string id = record.record.id().ToHex();
-  const auto now = std::chrono::floor<std::chrono::seconds>(loop_.clock().Now());
   journal_.Add({.record_id = id,
-                .time = static_cast<uint64_t>(now.time_since_epoch().count()),
+                .time = static_cast<uint64_t>(EpochSeconds(loop_.clock().Now())),
                 .classification = record.classification,
                 .event_id = record.event_id,
                 .boot_id = boot_id_,

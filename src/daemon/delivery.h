@@ -56,10 +56,10 @@ class Delivery {
   void RejectFound(const Spool::Found& found);
 
   // For people, who look at single records (SpoolDesk): how far one has come.
-  enum class Standing { kWaiting, kUnderWay, kFailedAlone, kFinished };
+  enum class Standing { kWaiting, kUnderWay, kFailed, kFinished };
   struct Progress {
     Standing standing = Standing::kWaiting;
-    unsigned failures = 0;                // while others did not fail
+    unsigned failures = 0;                // in a row
     std::optional<MonotonicTime> next{};  // when it is tried next, where that is known
   };
   Progress ProgressOf(const RecordId& id) const;

@@ -22,10 +22,6 @@ constexpr std::string_view kNoBootId = "00000000-0000-0000-0000-000000000000";
 
 constexpr const char* kEnd = "{\"end\": true}\n";
 
-int64_t Seconds(WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
 // Names of foreign files as they come back from a client that was told them.
 std::string AsJsonText(std::string_view name) {
   const auto values = ParseFlatJson(FlatJsonWriter().Add("name", name).Finish());
@@ -83,7 +79,7 @@ void AddContents(FlatJsonWriter& json, const Result<std::string>& bytes) {
     return;
   }
   json.Add("classification", parts->headers[Header::kClassification])
-      .Add("severity", static_cast<int64_t>(parts->headers[Header::kSeverity].front() - '0'))
+      .Add("severity", static_cast<int64_t>(SeverityOf(parts->headers)))
       .Add("bytes", static_cast<int64_t>(parts->header_text.size() + parts->payload.size()));
 }
 
@@ -172,19 +168,15 @@ void SpoolDesk::TellWaiting(const SpoolFileName& name, std::string& out) {
   if (!file && file.error().code == ErrorCode::kNotFound) return;  // gone meanwhile
   const char* state = "waiting";
   if (progress.standing == Delivery::Standing::kUnderWay) state = "under way";
-  if (progress.standing == Delivery::Standing::kFailedAlone) state = "failed";
+  if (progress.standing == Delivery::Standing::kFailed) state = "failed";
   FlatJsonWriter json;
   json.Add("id", name.id.ToHex())
-      .Add("time", Seconds(name.id.Time()))
+      .Add("time", EpochSeconds(name.id.Time()))
       .Add("uid", static_cast<int64_t>(name.uid));
   AddContents(json, file ? ReadAll(file->get(), kMaxSpoolFile) : std::unexpected(file.error()));
   json.Add("state", state).Add("attempts", static_cast<int64_t>(progress.failures));
   if (progress.next) {
-    const Clock& clock = parts_.loop.clock();
-    const auto left = std::max<std::chrono::nanoseconds>(*progress.next - clock.Monotonic(),
-                                                         std::chrono::nanoseconds(0));
-    json.Add("next",
-             Seconds(clock.Now() + std::chrono::duration_cast<std::chrono::milliseconds>(left)));
+    json.Add("next", EpochSeconds(WallTimeAt(parts_.loop.clock(), *progress.next)));
   } else {
     json.AddNull("next");
   }
@@ -397,20 +389,18 @@ void SpoolDesk::LeaveRejected() {
 void SpoolDesk::AddLine(const SpoolFileName& name, const HeaderViews& headers, size_t bytes,
                         RecordState state, std::string_view detail) {
   const std::string id = name.id.ToHex();
-  const std::string_view severity = headers[Header::kSeverity];
   // The journal tells when things happened here; when the record was made stands in the record.
   const WallTime now = parts_.loop.clock().Now();
-  parts_.journal.Add(
-      {.record_id = id,
-       .time = static_cast<uint64_t>(Seconds(now)),
-       .classification = headers[Header::kClassification],
-       .event_id = headers[Header::kEventId],
-       .boot_id = kNoBootId,
-       .severity = severity.empty() ? 0 : static_cast<unsigned>(severity.front() - '0'),
-       .bytes = bytes,
-       .state = state,
-       .detail = detail,
-       .uid = name.uid});
+  parts_.journal.Add({.record_id = id,
+                      .time = static_cast<uint64_t>(EpochSeconds(now)),
+                      .classification = headers[Header::kClassification],
+                      .event_id = headers[Header::kEventId],
+                      .boot_id = kNoBootId,
+                      .severity = headers[Header::kSeverity].empty() ? 0 : SeverityOf(headers),
+                      .bytes = bytes,
+                      .state = state,
+                      .detail = detail,
+                      .uid = name.uid});
 }
 
 // "dropped by uid 0"

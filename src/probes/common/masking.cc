@@ -207,7 +207,7 @@ bool StartsWithIgnoringCase(std::string_view text, std::string_view lower) {
 
 }  // namespace
 
-std::string MaskPersonalData(std::string_view text, std::string_view host) {
+std::string MaskPersonalData(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   size_t at = 0;
@@ -221,11 +221,6 @@ std::string MaskPersonalData(std::string_view text, std::string_view host) {
         length = word_begins ? finder.find(text, at) : 0;
         mask = finder.mask;
         if (length > 0) break;
-      }
-      if (length == 0 && !host.empty() && word_begins && text.substr(at).starts_with(host) &&
-          (at + host.size() == text.size() || !IsWord(text[at + host.size()]))) {
-        length = host.size();
-        mask = "<host>";
       }
       if (length > 0) {
         out += mask;

@@ -10,7 +10,7 @@ namespace telem {
 
 // `text` with every find of the rules (masking.cc) replaced by a word in angle brackets that says
 // what stood there, and with bytes that are not printable ASCII replaced by `?` (newline and tab
-// stay). `host` is this machine's name, masked as a word; empty: not known.
-std::string MaskPersonalData(std::string_view text, std::string_view host = {});
+// stay).
+std::string MaskPersonalData(std::string_view text);
 
 }  // namespace telem

@@ -9,7 +9,6 @@
 namespace telem {
 namespace {
 
-constexpr size_t kMaxPayloadBytes = 256 * 1024;
 constexpr uint32_t kPayloadVersion = 1;
 
 struct FreeRecord {
@@ -49,19 +48,16 @@ Status CheckProbeOptions(const ProbeOptions& options) {
 }
 
 Result<RecordOutlet> RecordOutlet::Open(const ProbeOptions& options) {
-  RecordOutlet outlet;
-  outlet.options_ = options;
   if (!options.config_file.empty()) tm_set_config_file(options.config_file.c_str());
   TELEM_TRY(LoadedSettings loaded, LoadSettings(options.config_file));
-  outlet.settings_ = std::move(loaded.settings);
-  return outlet;
+  return RecordOutlet(options, std::move(loaded.settings));
 }
 
 bool RecordOutlet::IsWanted() const { return !options_.post || tm_is_opted_in() != 0; }
 
 Status RecordOutlet::Hand(const ProbeRecord& record) const {
   const std::string classification = settings_.classification_domain + '/' + record.classification;
-  std::string payload = record.payload.substr(0, kMaxPayloadBytes);
+  std::string payload = record.payload.substr(0, kMaxPayload);
   for (char& c : payload) {
     if (c == '\0') c = '?';
   }

@@ -29,7 +29,7 @@ namespace telem {
 inline constexpr int kJsonOption = 1000;  // has no letter
 
 struct ProbeOptions {
-  std::string config_file;
+  std::string config_file = {};
   bool post = true;
   bool json = false;
   bool help = false;
@@ -54,15 +54,15 @@ class RecordOutlet {
  public:
   // Reads the configuration.
   static Result<RecordOutlet> Open(const ProbeOptions& options);
+  // Of a probe that has read it.
+  RecordOutlet(ProbeOptions options, Settings settings)
+      : options_(std::move(options)), settings_(std::move(settings)) {}
 
   // Whether records are wanted: the user has not opted out, or they are only shown.
   bool IsWanted() const;
 
   // Prints the record, or sends it; success means that telemd has taken it over.
   Status Hand(const ProbeRecord& record) const;
-
-  const Settings& settings() const { return settings_; }
-  bool posts() const { return options_.post; }
 
  private:
   ProbeOptions options_;

@@ -18,7 +18,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
-#include "probes/common/probe_main.h"
+#include "probes/common/record_outlet.h"
 #include "probes/crash/core_forward.h"
 #include "probes/crash/core_pattern.h"
 #include "probes/crash/core_socket.h"
@@ -31,7 +31,7 @@
 #include "probes/crash/package_database.h"
 #include "probes/crash/running_process.h"
 #include "probes/crash/sandbox.h"
-#include "telemetry.h"
+#include "record/headers.h"
 
 namespace telem {
 namespace {
@@ -41,8 +41,7 @@ using std::chrono::milliseconds;
 constexpr char kUser[] = "telemetry";
 constexpr char kPackages[] = "/var/lib/dpkg";
 
-// What tm_set_payload() takes, and of that what the head may need.
-constexpr size_t kMaxPayload = size_t{256} * 1024;
+// What the head of a payload may need.
 constexpr size_t kMaxHead = size_t{4} * 1024;
 
 // How long a crash waits while two others are looked into. Its process waits, too.
@@ -83,10 +82,6 @@ void LetProcessGo() {
   const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   ::dup2(nothing.get(), STDIN_FILENO);
 }
-
-struct FreeRecord {
-  void operator()(telem_ref* ref) const { tm_free_record(ref); }
-};
 
 bool HasPrivacyFilters(const Settings& settings) {
   const std::string marker = settings.config_dir + "/opt-in-no-privacy-filters";
@@ -302,25 +297,17 @@ class Teller {
       payload += "\n";
     }
     payload += story.rest;
-    const std::string classification =
-        settings_.classification_domain + std::string(story.kind.rest);
-    telem_ref* ref = nullptr;
-    int error = tm_create_record(&ref, story.kind.severity, classification.c_str(), 1);
-    const std::unique_ptr<telem_ref, FreeRecord> record(ref);
-    if (error == 0) error = tm_set_payload(ref, payload.c_str());
-    if (error != 0) return Failed("cannot make the record");
-    if (!arguments_.post) {
-      const Status shown =
-          ShowRecord(*ref, arguments_.json ? RecordForm::kJson : RecordForm::kText);
-      return shown ? EXIT_SUCCESS : Failed(shown.error().message);
-    }
-    if (arguments_.show_payload) {
+    if (arguments_.post && arguments_.show_payload) {
       if (const Status shown = WriteAll(STDOUT_FILENO, payload); !shown) {
         return Failed("standard output: " + shown.error().message);
       }
     }
-    error = tm_send_record(ref);
-    return error == 0 ? EXIT_SUCCESS : Failed(ExplainSendError(error));
+    const RecordOutlet outlet({.post = arguments_.post, .json = arguments_.json}, settings_);
+    const Status handed = outlet.Hand({.classification = std::string(story.kind.rest.substr(1)),
+                                       .severity = story.kind.severity,
+                                       .payload = std::move(payload),
+                                       .event_id = {}});
+    return handed ? EXIT_SUCCESS : Failed(handed.error().message);
   }
 
   const CrashArguments& arguments_;

@@ -19,10 +19,9 @@ constexpr char kProgram[] = "klogscanner";
 
 constexpr char kHelp[] =
     "Usage: klogscanner [OPTION]...\n"
-    "Find what the kernel reported in its log, and send a record for each report.\n"
+    "Find what the kernel reported in a saved log, and send a record for each report.\n"
     "\n"
-    "      --log FILE          read FILE, a saved kernel log (`-`: standard "
-    "input)\n" TELEM_PROBE_HELP;
+    "      --log FILE          read FILE (`-`: standard input); needed\n" TELEM_PROBE_HELP;
 
 constexpr int kLog = 256;
 
@@ -51,6 +50,7 @@ Result<Arguments> ParseArguments(int argc, char** argv) {
     if (arguments.common.help || arguments.common.version) return arguments;
   }
   if (optind < argc) return Fail(ErrorCode::kInvalid, DescribeUnexpected(argv[optind]));
+  if (arguments.log.empty()) return Fail(ErrorCode::kInvalid, "--log FILE is missing");
   TELEM_CHECK(CheckProbeOptions(arguments.common));
   return arguments;
 }

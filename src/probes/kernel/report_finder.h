@@ -53,9 +53,6 @@ class ReportFinder {
   // What has become complete, in the order of first lines.
   std::vector<RawReport> TakeFinished();
 
-  // Whether a report has begun and is not complete.
-  bool HasOpenReports() const { return !printers_.empty(); }
-
  private:
   struct Printer {
     std::string caller;
