@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from support.frames import TAKEN_OVER, frame, new_event_id, sample_headers
+from support.frames import TAKEN_OVER, new_event_id
 from support.http_sink import Answer, HttpSink, RESET
 from support.journal import last_states, read_journal
 from support.machine import Machine
@@ -97,21 +97,20 @@ class Errand:
             else:
                 self.other_statuses[status] += 1
             if status is None:
-                self._wait_for_the_end_of_a_dying_one()
+                self.wait_until_decided()
                 self.revive()
 
     def _send(self, event_id, payload):
         """The status byte; None when there was no answer."""
         try:
-            return self.machine.send_frame(frame(sample_headers(event_id=event_id), payload))
+            return self.machine.send(payload, event_id=event_id)
         except (ConnectionError, FileNotFoundError):
             return None
 
-    def _wait_for_the_end_of_a_dying_one(self):
-        """A connection may end before its telemd does, and one may not serve yet."""
-        def is_over():
-            return not self.machine.is_alive() or self.is_serving()
-        wait_until(is_over, what="telemd serving, or at its end")
+    def wait_until_decided(self):
+        """telemd serves, or has ended: a connection may end before it, and it may not serve yet."""
+        wait_until(lambda: not self.machine.is_alive() or self.is_serving(),
+                   what="telemd serving, or at its end")
 
     def is_serving(self):
         with contextlib.suppress(OSError, ValueError):

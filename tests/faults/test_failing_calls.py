@@ -11,9 +11,7 @@ import pytest
 
 from errand import Errand
 from support.faults import FaultPlan, name_of
-from support.frames import (
-    TAKEN_OVER, frame, new_event_id, sample_headers, spool_file_bytes,
-)
+from support.frames import TAKEN_OVER, new_event_id, sample_headers, spool_file_bytes
 from support.marks import needs_fault_injector
 from support.waiting import wait_until
 
@@ -63,9 +61,7 @@ def put_through(folder, arm, sync):
         hit = plan.hit()
         plan.off()
         event_id = new_event_id()
-        with errand.machine.connect() as connection:
-            connection.send(frame(sample_headers(event_id=event_id), b"after\n"))
-            assert connection.read_status() == TAKEN_OVER
+        assert errand.machine.send(b"after\n", event_id=event_id) == TAKEN_OVER
         errand.taken_over.append(event_id)
         errand.drain()
         assert errand.restarts == 0, f"telemd ended: {errand.machine.said()}"
@@ -121,8 +117,7 @@ def test_a_start_that_fails_says_why_and_the_next_one_succeeds(folder, call):
                 found = errand.machine.put_into_spool("aBcDeF", spool_file_bytes(
                     sample_headers(event_id=errand.event_ids[0]), b"of an older daemon\n"))
                 errand.start()
-                wait_until(lambda: not errand.machine.is_alive() or errand.is_serving(),
-                           what="telemd serving, or at its end")
+                errand.wait_until_decided()
                 if not errand.machine.is_alive():
                     assert errand.machine.process.returncode in (1, 78), errand.machine.said()
                     assert errand.machine.said()
