@@ -8,6 +8,7 @@ import pytest
 
 from support.frames import OPTED_OUT, TAKEN_OVER, frame, header_text, sample_headers
 from support.http_sink import HANG, Answer
+from support.marks import needs_strace
 from support.slow_server import SlowServer
 from support.waiting import stays, wait_until
 
@@ -264,7 +265,7 @@ def test_a_folder_that_is_replaced(make_machine, sink):
     assert machine.send() == TAKEN_OVER
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+@needs_strace
 def test_records_cost_no_question_for_consent(make_machine, sink, folder):
     machine = make_machine(server=sink.url)
     log = folder / "strace.log"
@@ -285,7 +286,7 @@ def test_records_cost_no_question_for_consent(make_machine, sink, folder):
     wait_until(lambda: questions() > asked, what="the question after an event")
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+@needs_strace
 def test_without_inotify_the_files_are_asked(make_machine, sink, folder):
     machine = make_machine(server=sink.url)
     machine.start(wrapper=["strace", "-D", "-f", "-o", folder / "strace.log", "-e",

@@ -5,13 +5,13 @@ The programs are those of the build folder, not a list: one that is not known he
 """
 
 import re
-import shutil
 import subprocess
 
 import pytest
 
 from support import paths
 from support.frames import OPTED_OUT
+from support.marks import needs_strace
 from support.waiting import wait_until
 
 # What each program is asked to do: the thing that it would report or store something for.
@@ -29,10 +29,6 @@ NO_PART = {
 }
 
 TRACED = "socket,write,writev,pwrite64,pwritev,sendto,sendmsg,sendmmsg,ftruncate,rename,renameat,linkat"
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
-needs_plain_build = pytest.mark.skipif(
-    paths.is_sanitized(), reason="a sanitizer makes system calls of its own")
 
 
 def programs():
@@ -69,7 +65,6 @@ def is_output(path):
 
 
 @needs_strace
-@needs_plain_build
 @pytest.mark.parametrize("program", programs(), ids=lambda path: path.name)
 def test_no_program_writes_or_talks_to_the_network(program, make_machine, sink, folder):
     if program.name in NO_PART:

@@ -15,7 +15,9 @@ from .waiting import DEADLINE
 CRASHPROBE = paths.BUILD / "bin" / "crashprobe"
 
 needs_crashprobe = pytest.mark.skipif(
-    not CRASHPROBE.exists(), reason="crashprobe was left out of this build")
+    not CRASHPROBE.exists() or paths.is_sanitized(),
+    reason="crashprobe's sandbox refuses what a sanitizer needs" if CRASHPROBE.exists()
+    else "crashprobe was left out of this build")
 
 FRAME = re.compile(r"#(\d+) (.*?) - \[(.*?)\](?: - (.+?):(\d+))?(?: \+0x([0-9a-f]+))?( \(inlined\))?$")
 

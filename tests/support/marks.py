@@ -1,6 +1,7 @@
 """Reasons not to run a test here."""
 
 import os
+import shutil
 
 import pytest
 
@@ -12,3 +13,8 @@ needs_fault_injector = pytest.mark.skipif(
     paths.is_sanitized() or not faults.INJECTOR.exists(),
     reason="a sanitizer wants to stand between telemd and libc itself"
     if paths.is_sanitized() else f"no {faults.INJECTOR.name} in this build")
+
+needs_strace = pytest.mark.skipif(
+    paths.is_sanitized() or shutil.which("strace") is None,
+    reason="a sanitizer makes system calls of its own, and cannot look for leaks under strace"
+    if paths.is_sanitized() else "no strace here")

@@ -46,7 +46,16 @@ void ExpectRefused(const std::function<bool()>& attempt, const std::vector<int>&
   EXPECT_THAT(outcome.texts, ElementsAre("refused"));
 }
 
-TEST(SandboxTest, HandsTextsOverInOrder) {
+class SandboxTest : public testing::Test {
+ protected:
+  void SetUp() override {
+#ifdef __SANITIZE_ADDRESS__
+    GTEST_SKIP() << "AddressSanitizer makes system calls and takes memory that the sandbox refuses";
+#endif
+  }
+};
+
+TEST_F(SandboxTest, HandsTextsOverInOrder) {
   const std::string large(100'000, 'x');
   const SandboxOutcome outcome = RunIn([&](SandboxLink& link) {
     link.Emit("first");
@@ -57,7 +66,7 @@ TEST(SandboxTest, HandsTextsOverInOrder) {
   EXPECT_THAT(outcome.texts, ElementsAre("first", "", large));
 }
 
-TEST(SandboxTest, OpensNothing) {
+TEST_F(SandboxTest, OpensNothing) {
   ExpectRefused([] { return ::open("/dev/null", O_RDONLY) >= 0; });
   ExpectRefused([] { return ::open("new", O_CREAT | O_RDWR, 0600) >= 0; });
   ExpectRefused([] { return ::syscall(SYS_openat2, AT_FDCWD, "/", nullptr, 0) >= 0; });
@@ -66,7 +75,7 @@ TEST(SandboxTest, OpensNothing) {
   ExpectRefused([] { return ::unlink("/tmp/x") == 0 || errno != EPERM; });
 }
 
-TEST(SandboxTest, ConnectsToNothing) {
+TEST_F(SandboxTest, ConnectsToNothing) {
   ExpectRefused([] { return ::socket(AF_INET, SOCK_STREAM, 0) >= 0; });
   ExpectRefused([] { return ::socket(AF_UNIX, SOCK_STREAM, 0) >= 0; });
   ExpectRefused([] {
@@ -75,7 +84,7 @@ TEST(SandboxTest, ConnectsToNothing) {
   });
 }
 
-TEST(SandboxTest, SignalsAndTracesNobody) {
+TEST_F(SandboxTest, SignalsAndTracesNobody) {
   const pid_t parent = ::getpid();
   ExpectRefused([parent] { return ::kill(parent, 0) == 0; });
   ExpectRefused([parent] { return ::syscall(SYS_tgkill, parent, parent, 0) == 0; });
@@ -88,7 +97,7 @@ TEST(SandboxTest, SignalsAndTracesNobody) {
   });
 }
 
-TEST(SandboxTest, StartsNothing) {
+TEST_F(SandboxTest, StartsNothing) {
   ExpectRefused([] { return ::fork() >= 0; });
   ExpectRefused([] {
     ::execl("/bin/true", "true", nullptr);
@@ -100,7 +109,7 @@ TEST(SandboxTest, StartsNothing) {
   });
 }
 
-TEST(SandboxTest, WritesToNoMemoryThatItMayRead) {
+TEST_F(SandboxTest, WritesToNoMemoryThatItMayRead) {
   static int victim = 42;
   const UniqueFd memory(::open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(memory.valid());
@@ -117,7 +126,7 @@ TEST(SandboxTest, WritesToNoMemoryThatItMayRead) {
   EXPECT_EQ(victim, 42);
 }
 
-TEST(SandboxTest, KeepsOnlyTheDescriptorsItIsGiven) {
+TEST_F(SandboxTest, KeepsOnlyTheDescriptorsItIsGiven) {
   const UniqueFd kept(::open("/dev/null", O_RDONLY));
   const UniqueFd other(::open("/dev/null", O_RDONLY));
   const SandboxOutcome outcome = RunIn(
@@ -132,7 +141,7 @@ TEST(SandboxTest, KeepsOnlyTheDescriptorsItIsGiven) {
   EXPECT_THAT(outcome.texts, ElementsAre("kl"));
 }
 
-TEST(SandboxTest, TurnsRootIntoNobodyWithoutFiles) {
+TEST_F(SandboxTest, TurnsRootIntoNobodyWithoutFiles) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root has rights to lose";
   ExpectRefused([] {
     struct stat st;
@@ -140,7 +149,7 @@ TEST(SandboxTest, TurnsRootIntoNobodyWithoutFiles) {
   });
 }
 
-TEST(SandboxTest, IsOverWhenItTakesTooLong) {
+TEST_F(SandboxTest, IsOverWhenItTakesTooLong) {
   SandboxLimits limits;
   limits.time = milliseconds(100);
   const SandboxOutcome outcome = RunIn(
@@ -153,7 +162,7 @@ TEST(SandboxTest, IsOverWhenItTakesTooLong) {
   EXPECT_THAT(outcome.texts, ElementsAre("so far"));
 }
 
-TEST(SandboxTest, IsOverWhenItTakesTooMuchMemory) {
+TEST_F(SandboxTest, IsOverWhenItTakesTooMuchMemory) {
   SandboxLimits limits;
   limits.memory = size_t{32} * 1024 * 1024;
   const SandboxOutcome outcome = RunIn(
@@ -169,7 +178,7 @@ TEST(SandboxTest, IsOverWhenItTakesTooMuchMemory) {
   EXPECT_THAT(outcome.texts, ElementsAre("so far"));
 }
 
-TEST(SandboxTest, TellsOfACrash) {
+TEST_F(SandboxTest, TellsOfACrash) {
   const SandboxOutcome outcome = RunIn([](SandboxLink& link) {
     link.Emit("so far");
     __builtin_trap();
@@ -179,7 +188,7 @@ TEST(SandboxTest, TellsOfACrash) {
   EXPECT_THAT(outcome.texts, ElementsAre("so far"));
 }
 
-TEST(SandboxTest, IsOverWhenItGoesSilentWithoutAnEnd) {
+TEST_F(SandboxTest, IsOverWhenItGoesSilentWithoutAnEnd) {
   SandboxLimits limits;
   limits.time = milliseconds(100);
   const SandboxOutcome outcome = RunIn(
@@ -191,7 +200,7 @@ TEST(SandboxTest, IsOverWhenItGoesSilentWithoutAnEnd) {
   EXPECT_EQ(outcome.end, SandboxEnd::kTooLong);
 }
 
-TEST(SandboxTest, GetsDescriptorsThatItAsksFor) {
+TEST_F(SandboxTest, GetsDescriptorsThatItAsksFor) {
   Sandbox sandbox;
   const SystemClock clock;
   ASSERT_TRUE(sandbox
