@@ -2,14 +2,17 @@
 // does the least that such a hand-over can be made of, in the same process shape, to compare with.
 //
 //   sender [--config FILE] [--threads T] [--records N] [--size P] [--pace US]
-//          [--create-only | --baseline FOLDER [--keep]]
+//          [--create-only | --baseline FOLDER [--at-server] [--keep]]
 //
 // Prints one line of JSON: the rate over all threads, median and 99th percentile in microseconds,
 // and how many calls failed (in which case it ends with 1).
 //   --create-only   tm_create_record and tm_free_record, without sending
-//   --baseline      connects to a process that echoes one byte, closes, and creates and unlinks a
-//                   file of P bytes in FOLDER; with --keep the files stay, as records do whose
-//                   server is away
+//   --baseline      connects to a process of one thread that echoes one byte, closes, and creates
+//                   and unlinks a file of P bytes in FOLDER: nothing else is done, and T threads
+//                   make their files on all processors at once
+//   --at-server     the files are made by that process, before it echoes, one after the other: what
+//                   a daemon does at least that promises a record of somebody else's to be there
+//   --keep          the files stay, as records do whose server is away
 //   --pace          waits that many microseconds between two calls of a thread
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -48,6 +51,7 @@ struct Options {
   size_t pace_us = 0;
   bool create_only = false;
   std::string baseline_folder;
+  bool at_server = false;
   bool keep = false;
 };
 
@@ -85,8 +89,30 @@ sockaddr_un AddressOf(const std::string& path) {
   return address;
 }
 
+// What the baseline does with files: in the folder, those of one maker.
+class Files {
+ public:
+  Files(const Options& options, size_t maker)
+      : prefix_(options.baseline_folder + "/file-" + std::to_string(maker) + "-"),
+        payload_(options.size, 'x'),
+        keep_(options.keep) {}
+
+  bool MakeOne() {
+    const std::string path = prefix_ + std::to_string(number_++);
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    const ssize_t n = ::write(fd.get(), payload_.data(), payload_.size());
+    return n == static_cast<ssize_t>(payload_.size()) && (keep_ || ::unlink(path.c_str()) == 0);
+  }
+
+ private:
+  const std::string prefix_;
+  const std::string payload_;
+  const bool keep_;
+  size_t number_ = 0;
+};
+
 // A process that answers each connection's byte with the same byte, for as long as we live.
-pid_t StartEcho(const std::string& path) {
+pid_t StartEcho(const std::string& path, const Options& options) {
   const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_un address = AddressOf(path);
   ::unlink(path.c_str());
@@ -98,10 +124,13 @@ pid_t StartEcho(const std::string& path) {
   const pid_t child = ::fork();
   if (child != 0) return child;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  Files files(options, options.threads);
   while (true) {
     const UniqueFd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     char byte = 0;
-    if (::read(peer.get(), &byte, 1) == 1) (void)!::write(peer.get(), &byte, 1);
+    if (::read(peer.get(), &byte, 1) != 1) continue;
+    // Without an answer the client fails.
+    if (!options.at_server || files.MakeOne()) (void)!::write(peer.get(), &byte, 1);
   }
 }
 
@@ -111,11 +140,6 @@ bool EchoOnce(const std::string& path) {
   char byte = 1;
   return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
          ::write(fd.get(), &byte, 1) == 1 && ::read(fd.get(), &byte, 1) == 1;
-}
-
-bool CreateFile(const std::string& path, const std::string& payload) {
-  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  return ::write(fd.get(), payload.data(), payload.size()) == static_cast<ssize_t>(payload.size());
 }
 
 // One thread's share.
@@ -137,7 +161,7 @@ int Run(const Options& options) {
   const std::string echo_path = options.baseline_folder + "/echo";
   pid_t echo = 0;
   if (!options.baseline_folder.empty()) {
-    echo = StartEcho(echo_path);
+    echo = StartEcho(echo_path, options);
     if (echo < 0) {
       std::perror("sender: echo server");
       return 1;
@@ -156,11 +180,8 @@ int Run(const Options& options) {
       Call call = [&] { return SendOne(payload); };
       if (options.create_only) call = CreateOne;
       if (echo > 0) {
-        call = [&, number = size_t{0}]() mutable {
-          const std::string file = options.baseline_folder + "/file-" + std::to_string(i) + "-" +
-                                   std::to_string(number++);
-          return EchoOnce(echo_path) && CreateFile(file, payload) &&
-                 (options.keep || ::unlink(file.c_str()) == 0);
+        call = [&, files = Files(options, i)]() mutable {
+          return EchoOnce(echo_path) && (options.at_server || files.MakeOne());
         };
       }
       const size_t share =
@@ -200,8 +221,12 @@ std::optional<Options> ParseOptions(const std::vector<std::string_view>& args) {
     return parsed.has_value();
   };
   for (size_t i = 0; i < args.size(); ++i) {
-    if (args[i] == "--create-only" || args[i] == "--keep") {
-      (args[i] == "--keep" ? options.keep : options.create_only) = true;
+    bool* flag = nullptr;
+    if (args[i] == "--create-only") flag = &options.create_only;
+    if (args[i] == "--at-server") flag = &options.at_server;
+    if (args[i] == "--keep") flag = &options.keep;
+    if (flag != nullptr) {
+      *flag = true;
       continue;
     }
     if (i + 1 == args.size()) return std::nullopt;
@@ -237,7 +262,7 @@ int main(int argc, char** argv) {
   if (!options) {
     std::fputs(
         "usage: sender [--config FILE] [--threads T] [--records N] [--size P] [--pace US]\n"
-        "              [--create-only | --baseline FOLDER [--keep]]\n",
+        "              [--create-only | --baseline FOLDER [--at-server] [--keep]]\n",
         stderr);
     return 2;
   }

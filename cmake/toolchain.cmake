@@ -1,7 +1,7 @@
 # How everything is compiled and linked, and the words the other CMake files use:
 #   telem_library(NAME SOURCES… DEPENDS…)   a part of src/, linked statically where it is needed
 #   telem_fast(NAME)                        such a part is compiled for speed, not for size
-#   telem_program(NAME [LIBEXEC] [LIGHT] SOURCES… DEPENDS…)
+#   telem_program(NAME [LIBEXEC | DESTINATION FOLDER] [LIGHT] SOURCES… DEPENDS…)
 #   telem_test(NAME SOURCES… DEPENDS…)      unit tests that stand beside their source
 
 set(CMAKE_CXX_STANDARD 23)
@@ -73,19 +73,37 @@ function(telem_fast name)
 endfunction()
 
 function(telem_program name)
-  cmake_parse_arguments(ARG "LIBEXEC;LIGHT" "" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "LIBEXEC;LIGHT" "DESTINATION" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE telem_flags ${ARG_DEPENDS})
   if(ARG_LIGHT)
     target_link_libraries(${name} PRIVATE telem_light)
   endif()
   if(ARG_LIBEXEC)
+    set(ARG_DESTINATION ${TELEM_LIBEXEC_INSTALL_DIR})
+  endif()
+  if(ARG_DESTINATION)
     set_target_properties(${name} PROPERTIES
       RUNTIME_OUTPUT_DIRECTORY ${TELEM_LIBEXEC_OUTPUT_DIRECTORY})
-    install(TARGETS ${name} DESTINATION ${TELEM_LIBEXEC_INSTALL_DIR})
+    install(TARGETS ${name} DESTINATION ${ARG_DESTINATION})
   else()
     install(TARGETS ${name} DESTINATION ${CMAKE_INSTALL_BINDIR})
+    telem_completion(${name})
   endif()
+endfunction()
+
+# Completion of the program PROGRAM in three shells, each of which looks for a file of its name.
+set(TELEMETRICS_ZSH_COMPLETIONS ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING
+  "Where zsh completions are installed; Debian's packages have them in share/zsh/vendor-completions")
+function(telem_completion PROGRAM)
+  set(from ${PROJECT_SOURCE_DIR}/packaging/completion)
+  set(to ${PROJECT_BINARY_DIR}/completion)
+  configure_file(${from}/completion.bash ${to}/bash/${PROGRAM} @ONLY)
+  configure_file(${from}/completion.zsh ${to}/zsh/_${PROGRAM} @ONLY)
+  configure_file(${from}/completion.fish ${to}/fish/${PROGRAM}.fish @ONLY)
+  install(FILES ${to}/bash/${PROGRAM} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${to}/zsh/_${PROGRAM} DESTINATION ${TELEMETRICS_ZSH_COMPLETIONS})
+  install(FILES ${to}/fish/${PROGRAM}.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endfunction()
 
 if(TELEMETRICS_TESTS)

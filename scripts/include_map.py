@@ -28,6 +28,7 @@ MAY_INCLUDE = {
     # programs
     "daemon": ["base", "record", "config", "ipc", "store"],
     "deliver": ["base", "record"],
+    "generator": ["base", "config"],
     # through the public header, as a stranger's probe would
     "probes": ["base", "record", "config", "include"],
     "probes/crash": ["base", "record", "config", "unwind", "include"],

@@ -36,22 +36,26 @@ def folder():
 
 
 @pytest.fixture
-def make_machine(folder):
-    """Makes machines from settings. Each telemd that lives when the test ends is asked whether its
-    sums are right, and has to end in order."""
+def make_machine(folder, request):
+    """Makes machines from settings. For each telemd that lives when the test ends the books are
+    checked (Machine.check_books), and it has to end in order. Tests with the mark `both_ways` have
+    it by a telem-deliver that telemd starts, and by one behind a socket."""
     machines = []
+    has_socket = getattr(request, "param", "child") == "socket"
 
     def make(**settings):
         root = folder / f"m{len(machines)}"
         root.mkdir()
         machines.append(Machine(root, **settings))
+        if has_socket:
+            machines[-1].give_telem_deliver_a_socket()
         return machines[-1]
 
     yield make
     try:
         for machine in machines:
             if machine.is_alive():
-                machine.check_sums()
+                machine.check_books()
                 assert machine.stop() == 0, machine.said()
     finally:
         for machine in machines:

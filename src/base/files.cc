@@ -60,6 +60,11 @@ Status WriteAll(int fd, std::string_view bytes) {
   return {};
 }
 
+Status RemoveFile(const std::string& path) {
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+  return SystemError("remove '" + path + "'", errno);
+}
+
 Status ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode,
                    Durability durability) {
   const bool is_synced = durability == Durability::kNow;

@@ -36,6 +36,9 @@ enum class Durability {
 Status ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode,
                    Durability durability = Durability::kNow);
 
+// The file goes. One that is not there is fine.
+Status RemoveFile(const std::string& path);
+
 // Makes the folder and its parents where they are missing. The last one gets `mode`, parents 0755.
 Status EnsureFolder(const std::string& path, mode_t mode);
 

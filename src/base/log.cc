@@ -41,7 +41,7 @@ void Log(LogLevel level, std::string_view message) {
     line += log_name;
     line += ": ";
   }
-  for (const char c : message) line += IsControl(c) ? '?' : c;
+  AppendMasked(line, message);
   line += '\n';
   // A log that cannot be written has nobody left to be told.
   (void)!::write(STDERR_FILENO, line.data(), line.size());

@@ -60,7 +60,7 @@ void SdNotify::Reloading(MonotonicTime now) {
 void SdNotify::SetStatus(std::string_view sentence) {
   std::string line = "STATUS=";
   // A line end would begin another assignment.
-  for (const char c : sentence) line += IsControl(c) ? '?' : c;
+  AppendMasked(line, sentence);
   Send(line);
 }
 

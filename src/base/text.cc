@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 namespace telem {
 namespace {
@@ -21,6 +22,34 @@ void AppendNumber(std::string& out, Number value) {
   char digits[24];
   const auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
   out.append(digits, end);
+}
+
+// Records are looked at byte by byte a few times on their way, so eight bytes at a time.
+constexpr uint64_t kEachByte = 0x0101010101010101;
+constexpr uint64_t kTopBits = 0x80 * kEachByte;
+
+// Not 0 when any of the eight bytes is a control character. (x - 1) & ~x has its top bit only for
+// x = 0, or above such a byte; the same with 0x20 for x below 0x20.
+uint64_t Controls(uint64_t bytes) {
+  const uint64_t deletes = bytes ^ 0x7f * kEachByte;
+  return (((bytes - 0x20 * kEachByte) & ~bytes) | ((deletes - kEachByte) & ~deletes)) & kTopBits;
+}
+
+// Whether `is_bad` finds nothing in all of `text`.
+template <typename Test>
+bool HasNone(std::string_view text, Test is_bad) {
+  uint64_t bytes = ' ' * kEachByte;
+  if (text.size() < sizeof bytes) {
+    if (!text.empty()) std::memcpy(&bytes, text.data(), text.size());
+    return is_bad(bytes) == 0;
+  }
+  const char* const last = text.data() + text.size() - sizeof bytes;
+  for (const char* at = text.data(); at < last; at += sizeof bytes) {
+    std::memcpy(&bytes, at, sizeof bytes);
+    if (is_bad(bytes) != 0) return false;
+  }
+  std::memcpy(&bytes, last, sizeof bytes);  // some of them a second time
+  return is_bad(bytes) == 0;
 }
 
 }  // namespace
@@ -47,7 +76,17 @@ void AppendUnsigned(std::string& out, uint64_t value) { AppendNumber(out, value)
 void AppendSigned(std::string& out, int64_t value) { AppendNumber(out, value); }
 
 bool IsPrintableAscii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return IsPrintableAscii(c); });
+  return HasNone(text, [](uint64_t bytes) { return Controls(bytes) | (bytes & kTopBits); });
+}
+
+bool HasControl(std::string_view text) { return !HasNone(text, Controls); }
+
+void AppendMasked(std::string& out, std::string_view text) {
+  const size_t start = out.size();
+  out += text;
+  if (HasControl(text)) {
+    std::replace_if(out.begin() + static_cast<ptrdiff_t>(start), out.end(), IsControl, '?');
+  }
 }
 
 bool IsLowerHex(std::string_view text, size_t length) {
@@ -58,9 +97,12 @@ bool IsLowerHex(std::string_view text, size_t length) {
 
 void AppendHex(std::string& out, const unsigned char* bytes, size_t size) {
   static constexpr char kDigits[] = "0123456789abcdef";
+  const size_t start = out.size();
+  out.resize(start + 2 * size);
+  char* to = out.data() + start;
   for (size_t i = 0; i < size; ++i) {
-    out += kDigits[bytes[i] >> 4];
-    out += kDigits[bytes[i] & 0xf];
+    *to++ = kDigits[bytes[i] >> 4];
+    *to++ = kDigits[bytes[i] & 0xf];
   }
 }
 

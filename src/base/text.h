@@ -31,6 +31,11 @@ bool IsPrintableAscii(std::string_view text);
 // 0..0x1f and 0x7f.
 inline bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
+bool HasControl(std::string_view text);
+
+// Appends `text` with a `?` in place of each control character.
+void AppendMasked(std::string& out, std::string_view text);
+
 // Whether `text` is exactly `length` digits of 0123456789abcdef.
 bool IsLowerHex(std::string_view text, size_t length);
 

@@ -31,6 +31,26 @@ TEST(TextTest, ParsesOnlyWholeDecimalNumbers) {
   EXPECT_EQ(ParseSigned("--1"), std::nullopt);
 }
 
+// Eight bytes are looked at together: each value is found in each place, and alone.
+TEST(TextTest, FindsAControlCharacterWhereverItStands) {
+  for (size_t at = 0; at < 19; ++at) {
+    for (int value = 0; value < 256; ++value) {
+      for (const char around : {' ', '~', '\x80', '\xff'}) {
+        std::string text(19, around);
+        text[at] = static_cast<char>(value);
+        std::string masked = "a\tb";
+        AppendMasked(masked, text);
+        EXPECT_EQ(HasControl(text), IsControl(text[at])) << at << " " << value;
+        EXPECT_EQ(IsPrintableAscii(text), IsPrintableAscii(text[at]) && IsPrintableAscii(around));
+        if (IsControl(text[at])) text[at] = '?';
+        EXPECT_EQ(masked, "a\tb" + text);
+      }
+    }
+  }
+  EXPECT_FALSE(HasControl(""));
+  EXPECT_TRUE(IsPrintableAscii(""));
+}
+
 TEST(TextTest, KnowsLowerCaseHexOfOneLength) {
   EXPECT_TRUE(IsLowerHex("0123456789abcdef", 16));
   EXPECT_FALSE(IsLowerHex("0123456789abcdeF", 16));

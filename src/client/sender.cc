@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -33,6 +35,11 @@ class Deadline {
  private:
   steady_clock::time_point end_;
 };
+
+// Where several threads send at once the daemon is busy, and what holds them all up is its waking
+// each of them. For so long they stay awake; a thread that is alone leaves its processor to the
+// others.
+constexpr std::chrono::microseconds kAwake{50};
 
 std::unexpected<Error> TimedOut() { return SystemError("wait for the daemon", ETIMEDOUT); }
 
@@ -113,10 +120,34 @@ Status Write(int fd, std::string_view bytes, const Deadline& deadline) {
   return {};
 }
 
+// How many threads of this process wait for an answer. A process that was forked meanwhile counts
+// them for good, and stays awake when it need not.
+class Waiting {
+ public:
+  Waiting() : others_(count_.fetch_add(1, std::memory_order_relaxed)) {}
+  ~Waiting() { count_.fetch_sub(1, std::memory_order_relaxed); }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+  bool AmongOthers() const { return others_ > 0; }
+
+ private:
+  static std::atomic<int> count_;
+  const int others_;
+};
+
+std::atomic<int> Waiting::count_;
+
 // The status byte, or nothing where the connection ended in place of it.
 Result<std::optional<uint8_t>> ReadStatusByte(int fd, const Deadline& deadline) {
+  const Waiting waiting;
+  const auto awake_until = steady_clock::now() + (waiting.AmongOthers() ? kAwake : kAwake.zero());
   while (true) {
-    TELEM_CHECK(WaitFor(fd, POLLIN, deadline));
+    if (steady_clock::now() < awake_until) {
+      ::sched_yield();
+    } else {
+      TELEM_CHECK(WaitFor(fd, POLLIN, deadline));
+    }
     uint8_t byte;
     const ssize_t n = ::recv(fd, &byte, sizeof byte, 0);
     if (n > 0) return byte;
@@ -129,6 +160,9 @@ Result<std::optional<uint8_t>> SendOnce(const std::string& path, std::string_vie
                                         const Deadline& deadline) {
   TELEM_TRY(const UniqueFd fd, Connect(path, deadline));
   TELEM_CHECK(Write(fd.get(), frame, deadline));
+  // That this was all: the daemon need not watch for more, and closes with its answer. Where it has
+  // hung up, reading tells.
+  (void)::shutdown(fd.get(), SHUT_WR);
   return ReadStatusByte(fd.get(), deadline);
 }
 

@@ -9,9 +9,9 @@
 
 namespace telem {
 
-// Connects to `socket_path`, writes `frame` and waits for the status byte, all of it within
-// `time_limit`. One connection a frame: as fast as keeping one, and nothing to share across fork,
-// nothing that the host program could close by mistake.
+// Connects to `socket_path`, writes `frame`, shuts down its writing side and waits for the status
+// byte, all of it within `time_limit`. One connection a frame: as fast as keeping one, and nothing
+// to share across fork, nothing that the host program could close by mistake.
 //
 // A connection that ends in place of the byte leaves the record's fate open: the frame goes out
 // once more on a fresh connection. The daemon may then have it twice, never not at all.

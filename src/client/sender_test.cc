@@ -85,6 +85,18 @@ TEST_F(SenderTest, SendsTheFrameAsItIsAndTakesZeroForSuccess) {
   EXPECT_EQ(received, frame_);
 }
 
+TEST_F(SenderTest, SaysBehindTheFrameThatThisWasAll) {
+  std::string behind = "nothing read";
+  ScriptedDaemon daemon(path_, {[&](int fd) {
+                          ReceiveFrame(fd);
+                          behind = ReceiveFrame(fd);
+                          SendByte(fd, 0);
+                        }});
+  EXPECT_EQ(Send(), 0) << "the daemon would wait for more for ever";
+  EXPECT_EQ(daemon.Stop(), 1u);
+  EXPECT_EQ(behind, "");
+}
+
 TEST_F(SenderTest, TurnsEachStatusByteIntoTheErrnoOfThisMachine) {
   struct Case {
     uint8_t byte;
@@ -304,6 +316,33 @@ TEST_F(BlockedSenderTest, GoesOnAfterASignal) {
   SendByte(fd.get(), 0);
   EXPECT_EQ(Finish(), 0);
   ::sigaction(SIGUSR1, &before, nullptr);
+}
+
+// Threads that wait beside others stay awake for a while, but not for long.
+TEST_F(BlockedSenderTest, SleepsBesideAnotherThreadThatWaits) {
+  std::atomic<bool> may_answer = false;
+  const auto answer = [&](int fd) {
+    ReceiveFrame(fd);
+    may_answer.wait(false);
+    SendByte(fd, 0);
+  };
+  ScriptedDaemon daemon(path_, {answer, answer});
+  std::atomic<pid_t> other_id = 0;
+  int other_result = -1;
+  std::thread other([&] {
+    other_id = ::gettid();
+    other_id.notify_all();
+    other_result = Send();
+  });
+  StartAndWaitUntilAsleep();
+  other_id.wait(0);
+  WaitUntilAsleep(other_id);
+  may_answer = true;
+  may_answer.notify_all();
+  EXPECT_EQ(Finish(), 0);
+  other.join();
+  EXPECT_EQ(other_result, 0);
+  EXPECT_EQ(daemon.Stop(), 2u);
 }
 
 TEST_F(SenderTest, KeepsItsDescriptorFromChildren) {

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -32,17 +31,22 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr const char* kProgram = "telem-collector";
-constexpr const char* kUsage =
+constexpr char kAbout[] =
     "Usage: telem-collector [-f FILE] [--listen ADDRESS:PORT] [--store sqlite:PATH]\n"
     "Receive telemetry records over HTTP, keep them, and show them on a web page.\n"
-    "\n"
-    "  -f, --config FILE         read settings from FILE, not from\n"
-    "                            /etc/telemetrics/collector.conf\n"
-    "      --listen ADDRESS:PORT where to listen (default 127.0.0.1:8080; port 0: any free one)\n"
-    "      --store sqlite:PATH   where to keep records\n"
-    "                            (default sqlite:/var/lib/telemetry-collector/records.db)\n"
-    "  -h, --help                show this and exit\n"
-    "  -V, --version             show the version and exit\n";
+    "\n";
+
+enum : int { kListen = 256, kStore };
+
+constexpr OptionRow kOptions[] = {
+    {"config", 'f', "FILE", "read settings from FILE, not from\n/etc/telemetrics/collector.conf"},
+    {"listen", kListen, "ADDRESS:PORT",
+     "where to listen (default 127.0.0.1:8080; port 0: any free one)"},
+    {"store", kStore, "sqlite:PATH",
+     "where to keep records\n(default sqlite:/var/lib/telemetry-collector/records.db)"},
+    {"help", 'h', nullptr, "show this and exit"},
+    {"version", 'V', nullptr, "show the version and exit"},
+};
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
@@ -64,16 +68,9 @@ int FailUsage(std::string_view what) { return UsageMistake(kProgram, what, kExit
 
 // Fills `out`, or says with which code the program ends.
 std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& out) {
-  enum { kListen = 256, kStore };
-  const std::array<option, 6> options = {{{"config", required_argument, nullptr, 'f'},
-                                          {"listen", required_argument, nullptr, kListen},
-                                          {"store", required_argument, nullptr, kStore},
-                                          {"help", no_argument, nullptr, 'h'},
-                                          {"version", no_argument, nullptr, 'V'},
-                                          {nullptr, 0, nullptr, 0}}};
-  opterr = 0;
+  const OptionTable options({kOptions});
   int chosen = 0;
-  while ((chosen = ::getopt_long(argc, argv, ":f:hV", options.data(), nullptr)) != -1) {
+  while ((chosen = options.Next(argc, argv)) != -1) {
     switch (chosen) {
       case 'f':
         out.config_file = optarg;
@@ -94,11 +91,11 @@ std::optional<int> ParseCommandLine(int argc, char** argv, CommandLine& out) {
         }
         break;
       case 'h':
-        return PrintHelp(kUsage);
+        return PrintHelp(kAbout + options.Help());
       case 'V':
         return PrintVersion(kProgram);
       default:
-        return FailUsage(DescribeBadOption(chosen, options.data(), argv));
+        return FailUsage(options.DescribeBad(chosen, argv));
     }
   }
   if (optind < argc) return FailUsage(DescribeUnexpected(argv[optind]));

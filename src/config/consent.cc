@@ -39,6 +39,11 @@ ConsentAnswer AskConsent(const Settings& settings) {
   return *opt_in ? ConsentAnswer::kGiven : ConsentAnswer::kWithheld;
 }
 
+bool HasPrivacyFilters(const Settings& settings) {
+  // Where it cannot be found out, they hold.
+  return !IsThere(settings.config_dir + "/opt-in-no-privacy-filters").value_or(false);
+}
+
 std::optional<std::chrono::sys_seconds> ReadConsentSince(const Settings& settings) {
   const auto text = ReadFile(SinceFile(settings), kMaxSinceFile);
   if (!text) return std::nullopt;
@@ -55,11 +60,7 @@ Status WriteConsentSince(const Settings& settings, std::chrono::sys_seconds sinc
   return ReplaceFile(SinceFile(settings), text, 0644);
 }
 
-Status RemoveConsentSince(const Settings& settings) {
-  const std::string file = SinceFile(settings);
-  if (::unlink(file.c_str()) == 0 || errno == ENOENT) return {};
-  return SystemError("remove '" + file + "'", errno);
-}
+Status RemoveConsentSince(const Settings& settings) { return RemoveFile(SinceFile(settings)); }
 
 std::optional<std::chrono::sys_seconds> FindOptInTime(const Settings& settings) {
   struct stat st;

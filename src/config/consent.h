@@ -26,6 +26,10 @@ inline bool IsCollectionAllowed(const Settings& settings) {
   return AskConsent(settings) == ConsentAnswer::kGiven;
 }
 
+// Whether probes tell only what the user cannot mind, which a file `opt-in-no-privacy-filters` in
+// config_dir lifts.
+bool HasPrivacyFilters(const Settings& settings);
+
 // When the user opted in for the last time, of state_dir/consent_since (decimal seconds since the
 // epoch). What is older must not be reported: nobody had consented to it. Nothing where that is not
 // written down, which is so before telemd has run for the first time, and while opted out.

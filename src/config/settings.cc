@@ -42,6 +42,7 @@ struct Text {
   std::string Settings::* member;
   bool (*is_valid)(std::string_view);
   const char* allowed;
+  bool is_secret = false;  // a token or password may be in it, which no message repeats
 };
 
 struct Key {
@@ -101,10 +102,11 @@ const std::vector<Key>& Keys() {
       {"clientcert", Text{&Settings::clientcert, IsPathOrEmpty, "an absolute path, or nothing"}},
       {"clientkey", Text{&Settings::clientkey, IsPathOrEmpty, "an absolute path, or nothing"}},
       {"proxy", Text{&Settings::proxy, IsProxy,
-                     "an http://, https://, socks5:// or socks5h:// URL, or nothing"}},
+                     "an http://, https://, socks5:// or socks5h:// URL, or nothing", true}},
       {"otlp_headers", Text{&Settings::otlp_headers, AreOtlpHeaders,
-                            "name=value,name=value of HTTP headers, or nothing"}},
-      {"tidheader", Text{&Settings::tidheader, IsHttpHeaderLine, "one header line 'Name: value'"}},
+                            "name=value,name=value of HTTP headers, or nothing", true}},
+      {"tidheader",
+       Text{&Settings::tidheader, IsHttpHeaderLine, "one header line 'Name: value'", true}},
       {"record_server_delivery_enabled", Flag{&Settings::record_server_delivery_enabled}},
       {"record_retention_enabled", Flag{&Settings::record_retention_enabled}},
       {"rate_limit_enabled", Flag{&Settings::rate_limit_enabled}},
@@ -197,7 +199,8 @@ Verdict Apply(const Choice<Enum>& kind, std::string_view value, Settings& settin
 
 Verdict Apply(const Text& kind, std::string_view value, Settings& settings) {
   if (!kind.is_valid(value)) {
-    return {.warning = "", .error = Quoted(value) + " is not " + kind.allowed};
+    const std::string what = kind.is_secret ? "its value" : Quoted(value);
+    return {.warning = "", .error = what + " is not " + kind.allowed};
   }
   settings.*kind.member = value;
   return {};

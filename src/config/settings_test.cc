@@ -82,6 +82,17 @@ TEST_F(SettingsTest, NamesFileLineKeyAndWhatIsAllowed) {
   EXPECT_FALSE(LoadSettingsStrictly(file_));
 }
 
+// The log, which more people read than the configuration, had the token in it.
+TEST_F(SettingsTest, RepeatsNoValueThatMayBeASecret) {
+  for (const char* line : {"otlp_headers = authorization: Bearer s3cret", "tidheader = s3cret",
+                           "proxy = user:s3cret@proxy:3128"}) {
+    const auto loaded = Load(std::string("[settings]\n") + line + "\n");
+    ASSERT_EQ(loaded.errors.size(), 1u) << line;
+    EXPECT_TRUE(loaded.errors[0].contains(": its value is not ")) << loaded.errors[0];
+    EXPECT_FALSE(loaded.errors[0].contains("s3cret")) << loaded.errors[0];
+  }
+}
+
 TEST_F(SettingsTest, RefusesBadValuesOfEveryKind) {
   for (const char* line : {"server = ftp://x",
                            "server = http://",

@@ -27,7 +27,7 @@ Result<std::string> OutputOf(const std::vector<std::string>& command, size_t lim
   arguments.push_back(nullptr);
   pid_t pid = -1;
   const int error =
-      ::posix_spawn(&pid, arguments[0], &actions, nullptr, arguments.data(), ::environ);
+      ::posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), ::environ);
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return SystemError("start '" + command[0] + "'", error);
   to.Reset();

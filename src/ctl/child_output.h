@@ -8,8 +8,8 @@
 
 namespace telem {
 
-// What `command` (path and arguments) writes to stdout, at most `limit` bytes; its stderr is ours.
-// kUnavailable, with the exit code, when it fails.
+// What `command` (program, looked for in PATH, and arguments) writes to stdout, at most `limit`
+// bytes; its stderr is ours. kUnavailable, with the exit code, when it fails.
 Result<std::string> OutputOf(const std::vector<std::string>& command, size_t limit);
 
 }  // namespace telem

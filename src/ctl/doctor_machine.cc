@@ -32,6 +32,8 @@ constexpr uint64_t kLittleRoom = 1024 * 1024;
 constexpr uint64_t kClockSlack = 24 * 3600;
 
 constexpr const char* kCorePattern = "/proc/sys/kernel/core_pattern";
+// Of crashprobe.socket.
+constexpr const char* kCrashSocket = "/run/telemetry/core";
 
 bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -284,6 +286,13 @@ Finding CheckCorePattern(const Patient& patient) {
                "sysctl kernel.core_pattern=core");
   }
   if (is_ours) return Well(shown);
+  std::string_view socket = pattern;
+  while (socket.starts_with('@')) socket.remove_prefix(1);
+  if (socket.size() < pattern.size() && socket == kCrashSocket) {
+    if (Exists(kCrashSocket)) return Well(shown);
+    return Ill(shown + ", and nobody listens there: crashes are lost",
+               "systemctl restart crashprobe.socket crashprobe-setup.service");
+  }
   const bool is_wanted = Exists("/run/systemd/system") && IsEnabled("crashprobe-setup.service");
   if (!is_wanted) return Well("crashprobe is not set up; " + shown);
   const bool is_systemds = pattern.contains("systemd-coredump");

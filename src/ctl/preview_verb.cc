@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "config/delivery_target.h"
 #include "ctl/child_output.h"
+#include "ctl/collected_data.h"
 #include "ctl/control_client.h"
 #include "ctl/output.h"
 #include "ctl/terminal_text.h"
@@ -26,23 +27,23 @@ constexpr const char* kNoServer = "http://server.invalid/";
 // What the library writes, and telemd replaces.
 constexpr std::string_view kNoMachineId = "FFFFFFFF";
 
-// A sample of a probe: how it prints one, or, where it needs evidence, how a person may.
+// How a probe prints a sample, and how it prints what it makes of evidence that is at hand.
 struct Sample {
   const char* program;
   std::vector<std::string> arguments;
-  const char* by_hand;  // where it cannot be had without evidence
+  const char* of_evidence;  // empty where it needs none
 };
 
 const std::array<Sample, 8>& Samples() {
   static const std::array<Sample, 8> kSamples = {{
-      {"hprobe", {"--no-post"}, nullptr},
-      {"hprobe", {"--no-post", "--heartbeat"}, nullptr},
-      {"crashprobe", {}, "crashprobe -n -c CORE"},
-      {"klogscanner", {}, "klogscanner -n --log FILE"},
-      {"oopsprobe", {}, "oopsprobe -n --dir FOLDER"},
-      {"pstoreprobe", {}, "pstoreprobe -n --dir FOLDER"},
-      {"bertprobe", {}, "bertprobe -n --table FILE"},
-      {"journalprobe", {}, "journalprobe -n --directory FOLDER"},
+      {"hprobe", {"--no-post"}, ""},
+      {"hprobe", {"--no-post", "--heartbeat"}, ""},
+      {"crashprobe", {"--sample"}, "-c CORE"},
+      {"klogscanner", {"--sample"}, "--log FILE"},
+      {"oopsprobe", {"--sample"}, "--dir FOLDER"},
+      {"pstoreprobe", {"--sample"}, "--dir FOLDER"},
+      {"bertprobe", {"--sample"}, "--table FILE"},
+      {"journalprobe", {"--sample"}, "--directory FOLDER"},
   }};
   return kSamples;
 }
@@ -139,17 +140,17 @@ int PreviewSamples(const std::string& config_file, Previewer& previewer, Output&
   for (const Sample& sample : Samples()) {
     const std::string program = OwnFolder() + "/" + sample.program;
     if (::access(program.c_str(), X_OK) != 0) continue;
-    if (sample.by_hand != nullptr) {
-      output.Complain(std::string(sample.program) + " needs evidence: " + sample.by_hand +
-                      " | telemctl preview -");
-      continue;
-    }
     std::vector<std::string> command = {program};
     command.insert(command.end(), sample.arguments.begin(), sample.arguments.end());
     if (!config_file.empty()) command.insert(command.end(), {"-f", config_file});
     // The requests themselves stay as they are, one after the other.
-    output.Complain("a sample of " + std::string(sample.program) +
-                    (sample.arguments.size() > 1 ? " " + sample.arguments.back() : "") + ":");
+    std::string title = "a sample of " + std::string(sample.program);
+    if (sample.arguments.size() > 1) title += " " + sample.arguments.back();
+    if (*sample.of_evidence != '\0') {
+      title += " (of evidence at hand: " + std::string(sample.program) + " -n " +
+               sample.of_evidence + " | telemctl preview -)";
+    }
+    output.Complain(title + ":");
     const auto record = OutputOf(command, kMaxSpoolFile);
     const Status shown =
         record ? previewer.Show("", *record) : Status(std::unexpected(record.error()));
@@ -157,6 +158,7 @@ int PreviewSamples(const std::string& config_file, Previewer& previewer, Output&
     output.Complain(shown.error().message);
     code = 1;
   }
+  output.Complain("what each header and line means: telemctl preview --explain");
   const int written = output.Finish();
   return code != 0 ? code : written;
 }
@@ -168,6 +170,12 @@ int RunPreview(const std::string& file, const std::string& config_file, const Se
   Previewer previewer(settings, output);
   if (!file.empty()) return PreviewFile(file, previewer, output);
   return PreviewSamples(config_file, previewer, output);
+}
+
+int ExplainRecords() {
+  Output output(Output::Paging::kOnTerminal);
+  output.Write(CollectedData());
+  return output.Finish();
 }
 
 }  // namespace telem

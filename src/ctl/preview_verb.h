@@ -13,4 +13,8 @@ namespace telem {
 // Prints to stdout, complains on stderr, returns the exit code.
 int RunPreview(const std::string& file, const std::string& config_file, const Settings& settings);
 
+// What each header and line of a record is, where it comes from, and whether it can tell who
+// somebody is, on stdout. Returns the exit code.
+int ExplainRecords();
+
 }  // namespace telem

@@ -15,11 +15,13 @@
 #include "base/text.h"
 #include "config/settings.h"
 #include "ctl/config_verb.h"
+#include "ctl/consent_verbs.h"
 #include "ctl/doctor_verb.h"
 #include "ctl/journal_verb.h"
 #include "ctl/output.h"
 #include "ctl/preview_verb.h"
 #include "ctl/rejected_verb.h"
+#include "ctl/service_verbs.h"
 #include "ctl/since.h"
 #include "ctl/spool_transfer.h"
 #include "ctl/spool_verb.h"
@@ -50,6 +52,7 @@ class CommandLine {
     app_.set_version_flag("-V,--version", kVersionLine, "Print the version and exit");
     app_.require_subcommand(1);
     AddConfigFile(app_);
+    DefineServices();
     DefineJournal();
     DefineStatus();
     DefineSpool();
@@ -81,6 +84,7 @@ class CommandLine {
     if (config_options_.json && config_options_.check) {
       return Mistake("--json and --check do not go together");
     }
+    if (explain_ && !file_.empty()) return Mistake("--explain and a FILE do not go together");
     if (config_->parsed()) return RunConfig(config_options_, config_file_);
     if (doctor_->parsed()) return RunDoctor(config_file_);
     if (Verb()->get_option_no_throw("--all") != nullptr && record_.empty() && !all_) {
@@ -141,6 +145,21 @@ class CommandLine {
     auto* const record = verb->add_option("ID", record_, description)->type_name("");
     auto* const all = verb->add_flag("--all", all_, "All of them");
     record->excludes(all);
+  }
+
+  void DefineServices() {
+    AddService("start", "Start everything that collects (root)", RunStart);
+    AddService("stop", "Stop it all (root)", RunStop);
+    AddService("restart", "Stop it all and start it again (root)", RunRestart);
+    AddService("is-active", "Print whether telemd's socket is active", RunIsActive);
+    AddService("opt-out", "Collect nothing any more, and remove all that was (root)", RunOptOut);
+    AddService("opt-in", "Give consent and start (root)", RunOptIn);
+  }
+
+  void AddService(const char* name, const char* description, int (*run)(const Installation&)) {
+    SetAction(AddVerb(name, description), [this, run](const Settings& settings) {
+      return run({.settings = settings, .config_file = config_file_});
+    });
   }
 
   void DefineSpool() {
@@ -228,7 +247,11 @@ class CommandLine {
 
   void DefinePreview() {
     CLI::App* preview = AddVerb("preview", "Print the bytes that would be sent, and send nothing");
-    SetAction(preview, [this](const Settings& s) { return RunPreview(file_, config_file_, s); });
+    SetAction(preview, [this](const Settings& s) {
+      return explain_ ? ExplainRecords() : RunPreview(file_, config_file_, s);
+    });
+    preview->add_flag("--explain", explain_,
+                      "Print what each header and line of a record is, and why it is there");
     preview
         ->add_option("FILE", file_,
                      "A record as in the spool or as a probe's --no-post prints it; - for "
@@ -351,6 +374,7 @@ class CommandLine {
   bool all_ = false;
   bool json_ = false;
   bool remove_ = false;
+  bool explain_ = false;
   int timeout_ = 30;
 };
 

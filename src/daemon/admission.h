@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "config/consent_watch.h"
 #include "config/settings.h"
-#include "daemon/consent.h"
 #include "daemon/counters.h"
 #include "daemon/delivery.h"
 #include "daemon/intake.h"
@@ -32,7 +32,7 @@ class Admission {
     Journal& journal;
     Retention& retention;
     RateLimiter& limiter;
-    Consent& consent;
+    ConsentWatch& consent;
     Delivery& delivery;
     Counters& counters;
   };

@@ -36,6 +36,9 @@ constexpr std::chrono::seconds kScanPause{10};  // after a disk did not list the
 // So many records are given up before senders get their turn again.
 constexpr size_t kEvictStep = 200;
 
+// Less is the work of a time server, which takes small steps, and of rounding.
+constexpr std::chrono::seconds kClockStep{2};
+
 // Long enough to have many lines in one go, short enough that people see what is kept.
 constexpr std::chrono::seconds kTrimDelay{1};
 
@@ -68,6 +71,10 @@ std::string HostOf(std::string_view url) {
   host = host.substr(0, host.find_first_of("/?#"));
   if (const size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
   return std::string(url.substr(0, start)) + std::string(host);
+}
+
+std::chrono::nanoseconds ClockOffset(const Clock& clock) {
+  return clock.Now().time_since_epoch() - clock.Monotonic().time_since_epoch();
 }
 
 std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -124,6 +131,8 @@ Status Daemon::Open() {
   TELEM_CHECK(loop_.Watch(signals_.fd.get(), EPOLLIN, &signals_));
   had_consent_ = consent_.IsGiven();
   consent_seen_ = started_;
+  found_before_ = FindConsentStart();
+  clock_offset_ = ClockOffset(loop_.clock());
   loop_.SetAfterRound([this] { EndRound(); });
   machine_id_due_.SetAfter(kMachineIdCheck);
   scan_due_.SetAfter(std::chrono::nanoseconds(0));
@@ -194,7 +203,9 @@ Status Daemon::OpenStore() {
   TELEM_CHECK(syncer_->Open());
   TELEM_CHECK(loop_.Watch(syncer_->done_fd(), EPOLLIN, &syncs_));
   delivery_.emplace(loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
-                    surroundings_.deliver_program, boot_id_);
+                    DeliveryWorker::Way{.socket = FolderOf(settings_.control_path) + "/deliver",
+                                        .program = surroundings_.deliver_program},
+                    boot_id_);
   admission_.emplace(Admission::Parts{.loop = loop_,
                                       .settings = settings_,
                                       .machine_id = machine_id_,
@@ -246,12 +257,16 @@ Status Daemon::Run() {
 // The order is the promise: files, then journal, then status bytes; and for what is finished: the
 // journal first, then the file goes.
 void Daemon::EndRound() {
+  FollowClock();
   FollowConsent();
   FlushJournal();
   admission_->EndRound(*intake_);
   if (!EvictForConsent()) delivery_->Pump();
+  intake_->EndRound();
   FlushJournal();  // what Pump() found to be at its end: expired, damaged, gone
   delivery_->RemoveFinished();
+  // Files that were found and are no records.
+  if (consent_.IsWithheld() && counters_.rejected != rejected_when_ended_) EndConsent();
   if (journal_->IsOvergrown()) TrimJournal();
   NoteChanges();
   RecycleIfDue();
@@ -319,6 +334,7 @@ void Daemon::FollowConsent() {
   if (has_consent && !had_consent_) {
     Log(LogLevel::kNotice, "consent is given: collecting");
     consent_seen_ = loop_.clock().Now();
+    found_before_ = consent_seen_;
     LoadMachineId();
     delivery_->TryNow();
   } else if (!has_consent && had_consent_) {
@@ -328,7 +344,7 @@ void Daemon::FollowConsent() {
   had_consent_ = has_consent;
   if (consent_.IsWithheld()) {
     if (is_consent_noted_ != false) EndConsent();
-    evict_before_ = WallTime::max();
+    is_evicting_ = true;
   } else if (has_consent && is_consent_noted_ != true && !spool_->is_scanning()) {
     NoteConsentSince();
   }
@@ -346,37 +362,61 @@ void Daemon::NoteConsentSince() {
       // Collected with consent already before that was written down: by telemetrics-client.
       since = std::min(*since, std::chrono::floor<std::chrono::seconds>(oldest->id().Time()));
     }
-    if (const Status written = WriteConsentSince(settings_, *since); !written) {
-      Log(LogLevel::kError, written.error().message);
-    }
+    WriteConsentStart(*since);
   }
-  // A time to come means that the clock was set back, and says nothing about records.
-  evict_before_ = *since <= loop_.clock().Now() ? WallTime(*since) : WallTime();
 }
 
-// What waits goes by EvictForConsent(); rejected records could be sent again as well.
+void Daemon::WriteConsentStart(std::chrono::sys_seconds since) {
+  consent_noted_ = since;
+  if (const Status written = WriteConsentSince(settings_, since); !written) {
+    Log(LogLevel::kError, written.error().message);
+  }
+}
+
+// As far as files that lie in the spool when telemd starts are concerned; the epoch where nobody
+// knows. A time to come means that the clock was set back, and says nothing about them.
+WallTime Daemon::FindConsentStart() const {
+  auto since = ReadConsentSince(settings_);
+  if (!since && settings_.consent == ConsentMode::kOptIn) since = FindOptInTime(settings_);
+  return since && *since <= loop_.clock().Now() ? WallTime(*since) : WallTime();
+}
+
+// What waits goes by EvictForConsent(); rejected records could be sent again as well, and what is
+// remembered of them and of what was delivered goes with them.
 void Daemon::EndConsent() {
   is_consent_noted_ = false;
+  consent_noted_.reset();
   const auto log_failure = [](const Status& removed) {
     if (!removed) Log(LogLevel::kError, removed.error().message);
   };
   log_failure(RemoveConsentSince(settings_));
-  const auto rejected = spool_->rejected().List();
-  if (!rejected) return Log(LogLevel::kError, rejected.error().message);
-  for (const auto& file : *rejected) log_failure(spool_->rejected().Remove(file.name));
+  log_failure(spool_->rejected().Clear());
+  log_failure(RemoveFile(StateFile()));
+  rejected_when_ended_ = counters_.rejected;
 }
 
 // Some in each round, so that senders get their turn. Returns whether there are more.
 bool Daemon::EvictForConsent() {
-  if (evict_before_ == WallTime()) return false;
-  const bool is_withheld = consent_.IsWithheld();
-  const char* const why = is_withheld ? "opted out" : "made before consent was given";
-  if (delivery_->Evict(evict_before_, kEvictStep, why)) {
+  if (!is_evicting_) return false;
+  if (delivery_->EvictWaiting(kEvictStep, "opted out")) {
     evict_due_.SetAfter(std::chrono::nanoseconds(0));
     return true;
   }
-  if (!is_withheld) evict_before_ = {};
+  // While it lasts, more may be found.
+  if (!consent_.IsWithheld()) is_evicting_ = false;
   return false;
+}
+
+// What this process wrote down by the clock before is put right when the clock is set. In all else
+// it goes by the monotonic one.
+void Daemon::FollowClock() {
+  const std::chrono::nanoseconds offset = ClockOffset(loop_.clock());
+  // Down: no record that came with consent may seem to have come before it.
+  const auto step = std::chrono::floor<std::chrono::seconds>(offset - clock_offset_);
+  if (std::chrono::abs(step) < kClockStep) return;
+  clock_offset_ = offset;
+  delivery_->Restamp();
+  if (consent_noted_) WriteConsentStart(*consent_noted_ + step);
 }
 
 void Daemon::FlushJournal() {
@@ -423,7 +463,12 @@ void Daemon::ScanSpool() {
                                        ", leaving it there until telemd starts again");
     }
     ++counters_.found;
-    if (found.kind != Spool::Found::Kind::kInvalid) return;
+    if (found.kind != Spool::Found::Kind::kInvalid) {
+      if (found.came >= Spool::kFirstRecord && found.came < found_before_) {
+        delivery_->Evict(found.name.id, "made before consent was given");
+      }
+      return;
+    }
     Log(LogLevel::kWarning, "spool file '" + found.file_name + "': " + found.reason +
                                 ", moving it to the rejected ones");
     delivery_->RejectFound(found);

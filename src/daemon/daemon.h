@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/event_loop.h"
+#include "config/consent_watch.h"
 #include "config/settings.h"
 #include "daemon/admission.h"
-#include "daemon/consent.h"
 #include "daemon/control.h"
 #include "daemon/counters.h"
 #include "daemon/delivery.h"
@@ -90,8 +90,11 @@ class Daemon {
   void KeepPlaces(Settings& fresh) const;
   void FollowConsent();
   void NoteConsentSince();
+  void WriteConsentStart(std::chrono::sys_seconds since);
   void EndConsent();
   bool EvictForConsent();
+  WallTime FindConsentStart() const;
+  void FollowClock();
   void LoadMachineId();
   void RenewMachineId();
   void ScanSpool();
@@ -118,11 +121,16 @@ class Daemon {
   bool is_activated_ = false;  // systemd starts it again when a record comes
   bool may_recycle_ = false;
   Counters counters_;
-  Consent consent_;
+  ConsentWatch consent_;
   bool had_consent_ = false;
   WallTime consent_seen_{};               // since when it is given
   std::optional<bool> is_consent_noted_;  // whether state_dir/consent_since is there, once known
-  WallTime evict_before_{};               // records that were made earlier have no consent
+  WallTime found_before_{};               // what came to the spool earlier has no consent
+  // As it stands in state_dir/consent_since, where this process wrote it.
+  std::optional<std::chrono::sys_seconds> consent_noted_;
+  uint64_t rejected_when_ended_ = 0;         // Counters::rejected when consent ended
+  bool is_evicting_ = false;                 // what waits has no consent
+  std::chrono::nanoseconds clock_offset_{};  // of the time of day to the monotonic clock
   MachineId machine_id_;
   std::optional<Spool> spool_;
   std::optional<SpoolSyncer> syncer_;

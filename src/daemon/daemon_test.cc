@@ -6,6 +6,9 @@
 #include <filesystem>
 
 #include "ipc/unix_socket.h"
+#include "record/record_id.h"
+#include "record/sample_headers.h"
+#include "store/spool.h"
 
 namespace telem {
 namespace {
@@ -87,6 +90,20 @@ TEST_F(DaemonTest, DoesNotEndByItselfWhereNobodyWouldStartItAgain) {
 
 TEST_F(DaemonTest, DoesNotEndByItselfWhereThatIsSwitchedOff) {
   settings_.daemon_recycling_enabled = false;
+  Start(true);
+  PassTime(hours(5));
+  EXPECT_FALSE(daemon_->is_ending());
+}
+
+TEST_F(DaemonTest, DoesNotEndWhileARecordWaits) {
+  settings_.server = "http://server.invalid/";
+  std::filesystem::create_directory(settings_.spool_dir);
+  {
+    auto spool = Spool::Open(clock_, settings_.spool_dir, folder_ + "/rejected");
+    ASSERT_TRUE(spool);
+    const SpoolFileName name{MakeRecordId(clock_.Now()), ::getuid(), 1};
+    ASSERT_TRUE(spool->Put(name, 1, SampleHeaderText(), "p"));
+  }
   Start(true);
   PassTime(hours(5));
   EXPECT_FALSE(daemon_->is_ending());

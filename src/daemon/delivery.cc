@@ -31,8 +31,8 @@ bool IsOperatorsProblem(uint32_t code) {
 }  // namespace
 
 Delivery::Delivery(EventLoop& loop, const Settings& settings, Spool& spool, Journal& journal,
-                   RateLimiter& limiter, Consent& consent, Counters& counters, std::string program,
-                   std::string boot_id)
+                   RateLimiter& limiter, ConsentWatch& consent, Counters& counters,
+                   DeliveryWorker::Way way, std::string boot_id)
     : loop_(loop),
       settings_(settings),
       spool_(spool),
@@ -41,7 +41,7 @@ Delivery::Delivery(EventLoop& loop, const Settings& settings, Spool& spool, Jour
       consent_(consent),
       counters_(counters),
       boot_id_(std::move(boot_id)),
-      worker_(loop, std::move(program),
+      worker_(loop, std::move(way),
               {.on_verdict = [this](const Verdict& verdict) { OnVerdict(verdict); },
                .on_gone = [this] { OnWorkerGone(); }}),
       timer_(loop, [] {}),  // the round that it wakes ends with Pump()
@@ -53,13 +53,11 @@ bool Delivery::IsOn() const {
 
 void Delivery::Offer(const WaitingRecord& record, std::string_view header_text,
                      std::string_view payload) {
-  const auto headers = SplitHeaders(header_text);
   const MonotonicTime now = loop_.clock().Monotonic();
   // Those that wait go first, but for those that were tried and failed, or have had their share.
-  if (!headers || spool_.HasReady(now) || spool_.is_scanning() || !MayHandOver()) {
-    return spool_.Append(record);
-  }
-  if (FindLimit(record, now)) return spool_.Append(record);
+  if (spool_.HasReady(now) || spool_.is_scanning() || !MayHandOver()) return spool_.Append(record);
+  const auto headers = SplitHeaders(header_text);
+  if (!headers || FindLimit(record, now)) return spool_.Append(record);
   HandOver(record, 0, *headers, header_text, payload);
 }
 
@@ -533,14 +531,21 @@ void Delivery::Cut() {
   LetUnderWayWait();
 }
 
-bool Delivery::Evict(WallTime end, size_t count, std::string_view why) {
+bool Delivery::EvictWaiting(size_t count, std::string_view why) {
   spool_.ForgetFailures();
   for (size_t i = 0; i < count; ++i) {
-    const WaitingRecord* const oldest = spool_.Oldest();
-    if (oldest == nullptr || oldest->id().Time() >= end) return false;
-    Finish(Describe(*spool_.TakeOldest()), RecordState::kEvicted, why);
+    const auto oldest = spool_.TakeOldest();
+    if (!oldest) return false;
+    Finish(Describe(*oldest), RecordState::kEvicted, why);
   }
   return true;
+}
+
+void Delivery::Restamp() const {
+  // What cannot be stamped keeps the time that it has, which is as good as no clock set.
+  const auto restamp = [this](const WaitingRecord& record) { (void)spool_.Restamp(record); };
+  spool_.ForEachWaiting(restamp);
+  for (const UnderWay& record : under_way_) restamp(record.record);
 }
 
 std::optional<MonotonicTime> Delivery::next_attempt() const {

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "base/event_loop.h"
+#include "config/consent_watch.h"
 #include "config/settings.h"
-#include "daemon/consent.h"
 #include "daemon/counters.h"
 #include "daemon/delivery_worker.h"
 #include "daemon/rate_limiter.h"
@@ -38,7 +38,7 @@ class Delivery {
 
   // Everything is kept by reference and outlives this. `boot_id` is that of this boot.
   Delivery(EventLoop& loop, const Settings& settings, Spool& spool, Journal& journal,
-           RateLimiter& limiter, Consent& consent, Counters& counters, std::string program,
+           RateLimiter& limiter, ConsentWatch& consent, Counters& counters, DeliveryWorker::Way way,
            std::string boot_id);
 
   // A record that was taken over this moment: its file is in the spool, its bytes are at hand.
@@ -90,9 +90,12 @@ class Delivery {
   // Nothing more goes out: what is under way is cut and waits again.
   void Cut();
 
-  // Gives up waiting records from before `end` (WallTime::max(): all), at most `count`, and tells
-  // the journal why. Returns whether there may be more. Records under way are not looked at.
-  bool Evict(WallTime end, size_t count, std::string_view why);
+  // Gives up waiting records, the oldest first, at most `count`, and tells the journal why. Returns
+  // whether there may be more. Records under way are not looked at.
+  bool EvictWaiting(size_t count, std::string_view why);
+
+  // The clock was set: see Spool::Restamp.
+  void Restamp() const;
 
   void ReapWorker() { worker_.Reap(); }
 
@@ -179,7 +182,7 @@ class Delivery {
   Spool& spool_;
   Journal& journal_;
   RateLimiter& limiter_;
-  Consent& consent_;
+  ConsentWatch& consent_;
   Counters& counters_;
   const std::string boot_id_;
   DeliveryWorker worker_;

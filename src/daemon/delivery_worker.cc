@@ -11,16 +11,49 @@
 #include <csignal>
 
 #include "base/text.h"
+#include "ipc/unix_socket.h"
 
 namespace telem {
 
-DeliveryWorker::DeliveryWorker(EventLoop& loop, std::string program, Owner owner)
-    : loop_(loop), program_(std::move(program)), owner_(std::move(owner)) {}
+DeliveryWorker::DeliveryWorker(EventLoop& loop, Way way, Owner owner)
+    : loop_(loop), way_(std::move(way)), owner_(std::move(owner)) {}
 
 DeliveryWorker::~DeliveryWorker() { Kill(); }
 
 Status DeliveryWorker::Start(const DeliverySettings& settings) {
   Kill();  // one that has hung up may still be ending
+  auto near = Connect();
+  if (!near) {
+    const ErrorCode code = near.error().code;
+    // A socket that nobody listens on is left over.
+    const bool is_nobody_there = code == ErrorCode::kNotFound || code == ErrorCode::kUnavailable;
+    if (!is_nobody_there) return WithContext("reach telem-deliver", std::move(near.error()));
+    near = Spawn();
+    if (!near) return std::unexpected(std::move(near.error()));
+  }
+  if (const Status watched = loop_.Watch(near->get(), EPOLLIN, this); !watched) {
+    near->Reset();
+    Kill();
+    return watched;
+  }
+  socket_ = std::move(*near);
+  unsent_ = EncodeDeliverySettings(settings);
+  return {};
+}
+
+Result<UniqueFd> DeliveryWorker::Connect() const {
+  TELEM_TRY(UniqueFd near, ConnectWithoutWaiting(way_.socket));
+  // Records are for nobody who happened to bind a socket first.
+  TELEM_TRY(const Peer listener, PeerOf(near.get()));
+  if (listener.uid != 0 && listener.uid != ::geteuid()) {
+    std::string what = "'" + way_.socket + "': user ";
+    AppendUnsigned(what, listener.uid);
+    return Fail(ErrorCode::kDenied, what + " listens there, who is no service manager");
+  }
+  return near;
+}
+
+Result<UniqueFd> DeliveryWorker::Spawn() {
   int fds[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
     return SystemError("start telem-deliver", errno);
@@ -49,20 +82,15 @@ Status DeliveryWorker::Start(const DeliverySettings& settings) {
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   char name[] = "telem-deliver";
   char* const arguments[] = {name, nullptr};
-  const int err = ::posix_spawn(&pid_, program_.c_str(), &files, &attributes, arguments, environ);
+  const int err =
+      ::posix_spawn(&pid_, way_.program.c_str(), &files, &attributes, arguments, environ);
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&files);
   if (err != 0) {
     pid_ = 0;
-    return SystemError("start '" + program_ + "'", err);
+    return SystemError("start '" + way_.program + "'", err);
   }
-  if (const Status watched = loop_.Watch(near.get(), EPOLLIN, this); !watched) {
-    Kill();
-    return watched;
-  }
-  socket_ = std::move(near);
-  unsent_ = EncodeDeliverySettings(settings);
-  return {};
+  return near;
 }
 
 void DeliveryWorker::HandOver(const RecordId& id, std::string_view headers,

@@ -11,6 +11,12 @@ namespace {
 // How long nobody is accepted where there is no descriptor to be had.
 constexpr std::chrono::milliseconds kPause{100};
 
+// Beside so many connections several are accepted a round: the backlog holds thousands that came
+// before a newcomer, and a round may be long there. Beside fewer it is one: the next round's
+// epoll_wait costs no more than the accept that would find nobody.
+constexpr size_t kManyConnections = 64;
+constexpr size_t kAcceptedAtOnce = 32;
+
 }  // namespace
 
 struct Intake::Connection final : EventLoop::Handler {
@@ -23,6 +29,7 @@ struct Intake::Connection final : EventLoop::Handler {
   UniqueFd fd;
   Peer peer;
   Connections::iterator self;
+  bool is_new = false;  // among new_
   bool is_watched = false;
   uint32_t watched_events = 0;
   bool is_closing = false;  // reads no more, and closes when its last status has gone
@@ -53,11 +60,13 @@ Status Intake::Listen(UniqueFd listener) {
   return loop_.Watch(listener_.get(), EPOLLIN, this);
 }
 
-void Intake::OnEvents(uint32_t /*events*/) { Accept(); }
+void Intake::OnEvents(uint32_t /*events*/) {
+  const size_t most = connection_count_ < kManyConnections ? 1 : kAcceptedAtOnce;
+  for (size_t i = 0; i < most && Accept(); ++i) continue;
+}
 
-// One a round: under load the next round's epoll_wait costs no more than the accept that would
-// find nobody.
-void Intake::Accept() {
+// Returns whether there may be more.
+bool Intake::Accept() {
   if (connection_count_ >= max_connections_) CloseLongestIdle();
   UniqueFd socket(AcceptOne());
   if (!socket.valid() && errno != EAGAIN && errno != ECONNABORTED && connection_count_ > 0) {
@@ -65,19 +74,45 @@ void Intake::Accept() {
     socket.Reset(AcceptOne());
   }
   if (!socket.valid()) {
-    if (errno == EAGAIN || errno == ECONNABORTED) return;
+    if (errno == EAGAIN || errno == ECONNABORTED) return errno != EAGAIN;
     // No descriptor and none to take from anybody: asking on and on would only heat the machine.
     if (loop_.Rewatch(listener_.get(), 0, this)) resume_.SetAfter(kPause);
-    return;
+    return false;
   }
   const auto peer = PeerOf(socket.get());
-  if (!peer) return;
+  if (!peer) return true;
   Connections& connections = by_uid_[peer->uid];
   Connection& connection = connections.emplace_back(*this, std::move(socket), *peer);
   connection.self = std::prev(connections.end());
   ++connection_count_;
-  // A probe's frame is mostly there by now.
-  Read(connection);
+  // A probe's frame is mostly there by now. What comes behind it can wait for the answer.
+  if (!ReadOnce(connection)) return true;
+  if (connection.held == 0) {
+    (void)UpdateWatch(connection);
+  } else {
+    connection.is_new = true;
+    new_.push_back(&connection);
+  }
+  return true;
+}
+
+void Intake::EndRound() {
+  while (!new_.empty()) {
+    Connection& connection = *new_.back();
+    new_.pop_back();
+    connection.is_new = false;
+    // libtelemetry says behind its frame that this was all: then nothing is to be watched for.
+    char next;
+    if (connection.unfinished.empty() && !connection.is_closing &&
+        ::recv(connection.fd.get(), &next, sizeof next, MSG_PEEK) == 0) {
+      connection.is_closing = true;
+    }
+    if (connection.is_closing && connection.held == 0 && connection.unsent.empty()) {
+      Close(connection);
+    } else {
+      (void)UpdateWatch(connection);
+    }
+  }
 }
 
 int Intake::AcceptOne() {
@@ -94,12 +129,18 @@ void Intake::OnConnection(Connection& connection, uint32_t events) {
 }
 
 void Intake::Read(Connection& connection) {
+  if (ReadOnce(connection)) (void)UpdateWatch(connection);
+}
+
+// Returns whether the connection is still there.
+bool Intake::ReadOnce(Connection& connection) {
   Connections& connections = by_uid_[connection.peer.uid];
   connections.splice(connections.end(), connections, connection.self);
   const ssize_t n = ::recv(connection.fd.get(), buffer_.data(), buffer_.size(), 0);
   if (n < 0 && errno != EAGAIN && errno != EINTR) {
     if (!connection.unfinished.empty()) ++counters_.closed_incomplete;
-    return Close(connection);
+    Close(connection);
+    return false;
   }
   if (n >= 0 && !connection.is_closing) {
     Parse(connection, std::string_view(buffer_.data(), static_cast<size_t>(n)), n == 0);
@@ -107,9 +148,10 @@ void Intake::Read(Connection& connection) {
   // A sender that has said all may still wait for its answers.
   if (n == 0) connection.is_closing = true;
   if (connection.is_closing && connection.held == 0 && connection.unsent.empty()) {
-    return Close(connection);
+    Close(connection);
+    return false;
   }
-  (void)UpdateWatch(connection);
+  return true;
 }
 
 // Waits for what the connection can do next. Returns whether it is still there.
@@ -121,6 +163,8 @@ bool Intake::UpdateWatch(Connection& connection) {
   } else if (connection.is_closing) {
     events = 0;
   }
+  // One that says no more goes with its last answer.
+  if (!connection.is_watched && events == 0) return true;
   if (connection.is_watched && connection.watched_events == events) return true;
   const Status watched = connection.is_watched
                              ? loop_.Rewatch(connection.fd.get(), events, &connection)
@@ -220,7 +264,7 @@ bool Intake::Send(Connection& connection, std::string_view statuses) {
     Close(connection);
     return false;
   }
-  return UpdateWatch(connection);
+  return connection.is_new || UpdateWatch(connection);
 }
 
 void Intake::SetUnfinished(Connection& connection, std::string_view bytes) {
@@ -247,6 +291,7 @@ void Intake::Close(Connection& connection) {
       if (reply.connection == &connection) reply.connection = nullptr;
     }
   }
+  if (connection.is_new) std::erase(new_, &connection);
   if (connection.is_watched) loop_.ForgetClosed(&connection);
   --connection_count_;
   const auto connections = by_uid_.find(connection.peer.uid);

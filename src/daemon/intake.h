@@ -11,6 +11,7 @@
 #include <list>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/event_loop.h"
 #include "daemon/counters.h"
@@ -54,6 +55,10 @@ class Intake final : private EventLoop::Handler {
   // the owner could not keep his promise.
   void SendReplies(size_t count, FrameStatus in_place_of_zero = FrameStatus::kTakenOver);
 
+  // Closes those of this round's newcomers that have said all and had their answers, and watches
+  // the others.
+  void EndRound();
+
  private:
   struct Connection;
   using Connections = std::list<Connection>;
@@ -63,10 +68,11 @@ class Intake final : private EventLoop::Handler {
   };
 
   void OnEvents(uint32_t events) override;
-  void Accept();
+  bool Accept();
   int AcceptOne();
   void OnConnection(Connection& connection, uint32_t events);
   void Read(Connection& connection);
+  bool ReadOnce(Connection& connection);
   void Parse(Connection& connection, std::string_view fresh, bool closed);
   FrameStatus Take(const Frame& frame, const Peer& peer);
   void Hold(Connection& connection, FrameStatus status);
@@ -87,6 +93,7 @@ class Intake final : private EventLoop::Handler {
   UniqueFd listener_;
   std::map<uid_t, Connections> by_uid_;  // each list: idle longest first
   size_t connection_count_ = 0;
+  std::vector<Connection*> new_;       // accepted in this round, and had something to say
   std::list<Connection*> unfinished_;  // oldest frame first
   size_t unfinished_bytes_ = 0;
   Timer overdue_;

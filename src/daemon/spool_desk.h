@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
+#include "config/consent_watch.h"
 #include "config/settings.h"
 #include "daemon/admission.h"
-#include "daemon/consent.h"
 #include "daemon/control.h"
 #include "daemon/counters.h"
 #include "daemon/delivery.h"
@@ -34,7 +34,7 @@ class SpoolDesk final : public ControlSession {
     const Settings& settings;
     Spool& spool;
     Journal& journal;
-    Consent& consent;
+    ConsentWatch& consent;
     Delivery& delivery;
     Admission& admission;
     Counters& counters;

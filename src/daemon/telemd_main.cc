@@ -1,5 +1,4 @@
 // telemd: takes records from probes, keeps them, and has them delivered.
-#include <getopt.h>
 #include <malloc.h>
 
 #include <csignal>
@@ -18,14 +17,19 @@ constexpr char kProgram[] = "telemd";
 constexpr int kExitUsage = 2;
 constexpr int kExitConfig = 78;  // EX_CONFIG of sysexits.h
 
-constexpr char kHelp[] =
+constexpr char kAbout[] =
     "Usage: telemd [OPTION]...\n"
     "Take records from probes, keep them, and have them delivered to the server that is\n"
     "configured.\n"
-    "\n"
-    "  -f, --config-file FILE  read FILE instead of /etc/telemetrics/telemetrics.conf\n"
-    "  -h, --help              show this help\n"
-    "  -V, --version           show the version\n"
+    "\n";
+
+constexpr telem::OptionRow kOptions[] = {
+    {"config-file", 'f', "FILE", "read FILE instead of /etc/telemetrics/telemetrics.conf"},
+    {"help", 'h', nullptr, "show this help"},
+    {"version", 'V', nullptr, "show the version"},
+};
+
+constexpr char kMore[] =
     "\n"
     "Signals: TERM and INT end it, HUP reads the configuration again and tries delivery at once.\n"
     "Exit codes: 0 ended by a signal, 1 cannot run, 2 wrong options, 78 wrong configuration.\n";
@@ -46,26 +50,21 @@ void PrepareSignals() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  static const option kOptions[] = {{"config-file", required_argument, nullptr, 'f'},
-                                    {"help", no_argument, nullptr, 'h'},
-                                    {"version", no_argument, nullptr, 'V'},
-                                    {}};
   telem::SetLogName(kProgram);
+  const telem::OptionTable options({kOptions});
   std::string config_file;
-  opterr = 0;
   int choice;
-  while ((choice = ::getopt_long(argc, argv, ":f:hV", kOptions, nullptr)) != -1) {
+  while ((choice = options.Next(argc, argv)) != -1) {
     switch (choice) {
       case 'f':
         config_file = optarg;
         break;
       case 'h':
-        return telem::PrintHelp(kHelp);
+        return telem::PrintHelp(kAbout + options.Help() + kMore);
       case 'V':
         return telem::PrintVersion(kProgram);
       default:
-        return telem::UsageMistake(kProgram, telem::DescribeBadOption(choice, kOptions, argv),
-                                   kExitUsage);
+        return telem::UsageMistake(kProgram, options.DescribeBad(choice, argv), kExitUsage);
     }
   }
   if (optind < argc) {

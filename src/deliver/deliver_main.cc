@@ -1,7 +1,8 @@
 // telem-deliver: records in, HTTP out, verdicts back. A filter that keeps nothing.
-#include <getopt.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,7 +26,7 @@ constexpr char kProgram[] = "telem-deliver";
 constexpr int kExitUsage = 2;
 constexpr std::chrono::seconds kIdleTime{5};
 
-constexpr char kHelp[] =
+constexpr char kAbout[] =
     "Usage: telem-deliver --server URL [OPTION]... [FILE]...\n"
     "Send telemetry records to a server and print a verdict for each.\n"
     "\n"
@@ -33,17 +34,22 @@ constexpr char kHelp[] =
     "record (as 'telem-record-gen --echo --no-post' prints it) or a stream of records as telemd\n"
     "writes it. Without --server, the stream begins with a line of settings: this is how telemd\n"
     "runs it.\n"
-    "\n"
-    "  -s, --server URL      where to send: http:// or https://\n"
-    "  -p, --protocol WORD   v2 (default), v3 or otlp (then URL/v1/logs is where to send)\n"
-    "  -t, --tidheader LINE  header line to send with each request, 'Name: value'\n"
-    "  -H, --header LINE     another one; may be given several times\n"
-    "  -c, --cainfo FILE     trust the certificates in FILE in place of the system's\n"
-    "  -E, --cert FILE       the certificate to show to the server\n"
-    "  -k, --key FILE        its key, where that is not in the same file\n"
-    "  -x, --proxy URL       the proxy, in place of that in the environment (http_proxy ...)\n"
-    "  -h, --help            show this help\n"
-    "  -V, --version         show the version\n"
+    "\n";
+
+constexpr OptionRow kOptions[] = {
+    {"server", 's', "URL", "where to send: http:// or https://"},
+    {"protocol", 'p', "WORD", "v2 (default), v3 or otlp (then URL/v1/logs is where to send)"},
+    {"tidheader", 't', "LINE", "header line to send with each request, 'Name: value'"},
+    {"header", 'H', "LINE", "another one; may be given several times"},
+    {"cainfo", 'c', "FILE", "trust the certificates in FILE in place of the system's"},
+    {"cert", 'E', "FILE", "the certificate to show to the server"},
+    {"key", 'k', "FILE", "its key, where that is not in the same file"},
+    {"proxy", 'x', "URL", "the proxy, in place of that in the environment (http_proxy ...)"},
+    {"help", 'h', nullptr, "show this help"},
+    {"version", 'V', nullptr, "show the version"},
+};
+
+constexpr char kMore[] =
     "\n"
     "A verdict is 'ID accepted|refused|later CODE RETRY-AFTER TEXT'.\n"
     "Exit codes: 0 all accepted, 1 some not, 2 wrong options.\n";
@@ -110,14 +116,33 @@ Status SendStream(Deliverer& deliverer, RecordInput& input, bool ends_when_idle)
   }
 }
 
+// Behind a socket of its own this process is no user who could read the machine's keys: the service
+// manager hands over the one that it needs, as the credential `clientkey` (systemd.exec(5),
+// LoadCredential=).
+void TakeKeyOfServiceManager(DeliverySettings& settings) {
+  const char* const folder = std::getenv("CREDENTIALS_DIRECTORY");
+  if (folder == nullptr || settings.clientkey.empty()) return;
+  std::string key = std::string(folder) + "/clientkey";
+  if (::access(key.c_str(), F_OK) == 0) settings.clientkey = std::move(key);
+}
+
+// What is delivered can wait, what hands records over waits for its answer: telemd, and whoever
+// else has work to do, goes first. Under a service manager that says otherwise it is as that says.
+void GiveWay() {
+  constexpr int kNice = 10;
+  (void)!::nice(kNice);
+}
+
 // As telemd runs it: settings, then records.
 Result<bool> RunForDaemon() {
   TELEM_CHECK(EndWithCaller());
+  GiveWay();
   RecordInput input(STDIN_FILENO);
   while (true) {
     TELEM_TRY(const auto line, input.TakeLine());
     if (line) {
-      TELEM_TRY(const DeliverySettings settings, ParseDeliverySettings(*line));
+      TELEM_TRY(DeliverySettings settings, ParseDeliverySettings(*line));
+      TakeKeyOfServiceManager(settings);
       TELEM_TRY(const auto deliverer, Deliverer::Open(settings, {}));
       TELEM_CHECK(SendStream(*deliverer, input, true));
       return true;
@@ -168,24 +193,13 @@ std::string* FindSetting(int choice, DeliverySettings& settings) {
 
 // Fills `options`, or says with which code the program ends.
 std::optional<int> ParseOptions(int argc, char** argv, Options& options) {
-  static const option kOptions[] = {{"server", required_argument, nullptr, 's'},
-                                    {"protocol", required_argument, nullptr, 'p'},
-                                    {"tidheader", required_argument, nullptr, 't'},
-                                    {"header", required_argument, nullptr, 'H'},
-                                    {"cainfo", required_argument, nullptr, 'c'},
-                                    {"cert", required_argument, nullptr, 'E'},
-                                    {"key", required_argument, nullptr, 'k'},
-                                    {"proxy", required_argument, nullptr, 'x'},
-                                    {"help", no_argument, nullptr, 'h'},
-                                    {"version", no_argument, nullptr, 'V'},
-                                    {}};
+  const OptionTable table({kOptions});
   DeliverySettings& settings = options.settings;
   settings.tidheader = kDefaultTidHeader;
   bool has_others = false;
-  opterr = 0;
   int choice;
-  while ((choice = ::getopt_long(argc, argv, ":s:p:t:H:c:E:k:x:hV", kOptions, nullptr)) != -1) {
-    if (choice == 'h') return PrintHelp(kHelp);
+  while ((choice = table.Next(argc, argv)) != -1) {
+    if (choice == 'h') return PrintHelp(kAbout + table.Help() + kMore);
     if (choice == 'V') return PrintVersion(kProgram);
     std::string* const value = FindSetting(choice, settings);
     if (value != nullptr) {
@@ -193,7 +207,7 @@ std::optional<int> ParseOptions(int argc, char** argv, Options& options) {
     } else if (choice == 'H') {
       options.header_lines.emplace_back(optarg);
     } else {
-      return UsageMistake(kProgram, DescribeBadOption(choice, kOptions, argv), kExitUsage);
+      return UsageMistake(kProgram, table.DescribeBad(choice, argv), kExitUsage);
     }
     (choice == 's' ? options.by_hand : has_others) = true;
   }

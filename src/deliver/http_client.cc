@@ -34,17 +34,19 @@ bool IsSameHeader(std::string_view a, std::string_view b) {
 
 // libcurl leaves out a header without a value, unless a semicolon stands in place of the colon
 // (CURLOPT_HTTPHEADER(3)).
-std::string LineForCurl(const std::string& line) {
+curl_slist* AppendLine(curl_slist* list, const std::string& line) {
   const size_t colon = line.find(':');
-  if (!Trim(std::string_view(line).substr(colon + 1)).empty()) return line;
-  return line.substr(0, colon) + ';';
+  if (Trim(std::string_view(line).substr(colon + 1)).empty()) {
+    return ::curl_slist_append(list, (line.substr(0, colon) + ';').c_str());
+  }
+  return ::curl_slist_append(list, line.c_str());
 }
 
 HeaderList MakeHeaderList(const std::vector<std::string>& lines) {
   // Without its value libcurl leaves it out: a large body would wait a second for servers that do
   // not know it.
   curl_slist* list = ::curl_slist_append(nullptr, "Expect:");
-  for (const std::string& line : lines) list = ::curl_slist_append(list, LineForCurl(line).c_str());
+  for (const std::string& line : lines) list = AppendLine(list, line);
   return HeaderList(list);
 }
 

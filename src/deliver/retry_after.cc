@@ -40,6 +40,7 @@ std::optional<std::chrono::sys_seconds> ParseHttpDate(std::string_view text) {
 uint32_t ParseRetryAfter(std::string_view value, std::string_view date,
                          std::chrono::sys_seconds now) {
   value = Trim(value);
+  if (value.empty()) return 0;  // as with nearly every answer
   // So many that they fit no number are more than a day, too.
   if (IsNumber(value)) {
     return static_cast<uint32_t>(

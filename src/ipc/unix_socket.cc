@@ -71,6 +71,15 @@ Result<UniqueFd> ConnectTo(const std::string& path, std::chrono::milliseconds ti
   return fd;
 }
 
+Result<UniqueFd> ConnectWithoutWaiting(const std::string& path) {
+  TELEM_TRY(const sockaddr_un address, AddressOf(path));
+  TELEM_TRY(UniqueFd fd, NewSocket(SOCK_NONBLOCK));
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return SystemError("connect to '" + path + "'", errno);
+  }
+  return fd;
+}
+
 Result<Peer> PeerOf(int fd) {
   ucred credentials{};
   socklen_t size = sizeof credentials;

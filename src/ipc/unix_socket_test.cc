@@ -39,6 +39,24 @@ TEST_F(UnixSocketTest, ConnectsAndTellsWhoConnected) {
   EXPECT_EQ(peer->pid, ::getpid());
 }
 
+TEST_F(UnixSocketTest, ConnectsWithoutWaitingAndTellsWhoListened) {
+  EXPECT_EQ(ConnectWithoutWaiting(path_).error().code, ErrorCode::kNotFound);
+  auto listener = ListenAt(path_, 0666);
+  ASSERT_TRUE(listener) << listener.error().message;
+  const auto client = ConnectWithoutWaiting(path_);
+  ASSERT_TRUE(client);
+  const auto peer = PeerOf(client->get());
+  ASSERT_TRUE(peer);
+  EXPECT_EQ(peer->uid, ::getuid());
+  EXPECT_EQ(peer->pid, ::getpid());
+  ASSERT_EQ(::listen(listener->get(), 0), 0);
+  const auto second = ConnectWithoutWaiting(path_);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kBusy);
+  listener->Reset();
+  EXPECT_EQ(ConnectWithoutWaiting(path_).error().code, ErrorCode::kUnavailable);
+}
+
 TEST_F(UnixSocketTest, ReplacesASocketFileThatNobodyListensOn) {
   {
     ASSERT_TRUE(ListenAt(path_, 0666));

@@ -1,7 +1,5 @@
 #include "record/headers.h"
 
-#include <algorithm>
-
 #include "base/text.h"
 #include "record/classification.h"
 
@@ -34,7 +32,7 @@ Result<HeaderViews> TakeHeaders(std::string_view& text) {
       return Malformed("missing, reordered or malformed header", name);
     }
     const std::string_view value = line.substr(name.size() + 2);
-    if (std::any_of(value.begin(), value.end(), IsControl)) {
+    if (HasControl(value)) {
       return Malformed("control character in header", name);
     }
     headers.values[i] = value;
@@ -71,10 +69,12 @@ void AppendHeaders(std::string& out, const HeaderViews& headers) {
   for (size_t i = 0; i < kHeaderCount; ++i) {
     out += kHeaderNames[i];
     out += ": ";
-    const size_t start = out.size();
-    out += headers.values[i].substr(0, MaxValue(static_cast<Header>(i)));
-    for (size_t at = start; at < out.size(); ++at) {
-      if (!IsPrintableAscii(out[at])) out[at] = '?';
+    const size_t limit = MaxValue(static_cast<Header>(i));
+    const std::string_view value = headers.values[i].substr(0, limit);
+    if (IsPrintableAscii(value)) {
+      out += value;
+    } else {
+      out += PrintableAscii(value, limit);
     }
     out += '\n';
   }

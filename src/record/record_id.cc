@@ -35,7 +35,7 @@ RecordId MakeRecordId(WallTime now) {
 
 RecordId RecordIdSource::Next(WallTime now) {
   RecordId id = MakeRecordId(now);
-  if (id <= last_) {
+  if (id <= last_ && last_.Time() - now <= kMostAhead) {
     // The last one, plus a random step of 32 bits: nobody learns from an id how many came between.
     unsigned carry = 1;
     for (size_t i = id.bytes.size(); i-- > 0;) {

@@ -32,10 +32,14 @@ struct RecordId {
 RecordId MakeRecordId(WallTime now);
 
 // Makes the ids of one run of a daemon: each sorts behind the one before, also within a millisecond
-// and when the clock is set back. Then an id's time is that of the id before, until the clock has
-// come up to it again; a record's true time is in its journal line.
+// and when the clock is set back a little. Then an id's time is that of the id before, until the
+// clock has come up to it again; a record's true time is in its journal line.
 class RecordIdSource {
  public:
+  // A clock that is set back by more was wrong before, and ids follow it: else those of this run
+  // would tell the wrong time for good.
+  static constexpr std::chrono::minutes kMostAhead{1};
+
   RecordId Next(WallTime now);
 
  private:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <unordered_set>
@@ -51,10 +52,9 @@ class LineReader {
   explicit LineReader(UniqueFd file) : file_(std::move(file)), buffer_(kChunk, '\0') {}
 
   Status Fill() {
-    buffer_.erase(0, start_);
     end_ -= start_;
+    std::memmove(buffer_.data(), buffer_.data() + start_, end_);
     start_ = 0;
-    buffer_.resize(kChunk);
     const ssize_t n = ::read(file_.get(), buffer_.data() + end_, buffer_.size() - end_);
     if (n < 0) return SystemError("read the journal", errno);
     at_end_ = n == 0;
@@ -148,8 +148,8 @@ Status Journal::Flush() {
 }
 
 bool Journal::IsOvergrown() const {
-  // Two lines a record, and half as many again as are kept: so trimming costs each record little.
-  return lines_since_trim_ > 2 * std::max<int64_t>(max_records_ / 2, 500);
+  // Two lines a record, and as many again as are kept: so trimming costs each record little.
+  return lines_since_trim_ > 2 * std::max<int64_t>(max_records_, 500);
 }
 
 Status Journal::Trim() {

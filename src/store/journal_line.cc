@@ -15,10 +15,6 @@ constexpr size_t kBootIdSize = 36;
 constexpr std::array<std::string_view, 7> kStates = {"spooled", "delivered", "rejected", "dropped",
                                                      "expired", "evicted",   "local"};
 
-void AppendField(std::string& out, std::string_view text) {
-  for (const char c : text) out += IsControl(c) ? '?' : c;
-}
-
 template <typename Number>
 bool ParseField(std::string_view text, Number& value) {
   const auto number = ParseUnsigned(text);
@@ -38,12 +34,12 @@ std::optional<RecordState> FindRecordState(std::string_view name) {
 }
 
 void AppendJournalLine(std::string& out, const JournalLine& line) {
-  AppendField(out, line.record_id);
+  AppendMasked(out, line.record_id);
   out += kSeparator;
   AppendUnsigned(out, line.time);
   for (const std::string_view text : {line.classification, line.event_id, line.boot_id}) {
     out += kSeparator;
-    AppendField(out, text);
+    AppendMasked(out, text);
   }
   out += kSeparator;
   AppendUnsigned(out, line.severity);
@@ -52,13 +48,13 @@ void AppendJournalLine(std::string& out, const JournalLine& line) {
   out += kSeparator;
   if (line.state) out += NameOf(*line.state);
   out += kSeparator;
-  AppendField(out, line.detail);
+  AppendMasked(out, line.detail);
   out += kSeparator;
   AppendUnsigned(out, line.uid);
   out += kSeparator;
   AppendUnsigned(out, line.pid);
   out += kSeparator;
-  AppendField(out, line.comm);
+  AppendMasked(out, line.comm);
   out += '\n';
 }
 

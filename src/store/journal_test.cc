@@ -106,11 +106,11 @@ TEST_F(JournalTest, LeavesAJournalThatFitsAlone) {
   EXPECT_EQ(folder_.Read("journal"), before);
 }
 
-TEST_F(JournalTest, IsOvergrownBeforeItIsTwiceAsLongAsItShouldBe) {
+TEST_F(JournalTest, IsOvergrownWhenItIsTwiceAsLongAsItShouldBe) {
   Journal journal = Open(1000);
-  for (int i = 0; i < 500; ++i) Add(journal, NewId(), RecordState::kSpooled);
+  for (int i = 0; i < 2000; ++i) Add(journal, NewId(), RecordState::kSpooled);
   EXPECT_FALSE(journal.IsOvergrown());
-  for (int i = 0; i < 600; ++i) Add(journal, NewId(), RecordState::kSpooled);
+  Add(journal, NewId(), RecordState::kSpooled);
   EXPECT_TRUE(journal.IsOvergrown());
 }
 

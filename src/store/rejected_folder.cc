@@ -190,6 +190,16 @@ Status RejectedFolder::Remove(const std::string& name) {
   return {};
 }
 
+Status RejectedFolder::Clear() {
+  TELEM_TRY(const std::vector<File> files, List());
+  Status result;
+  for (const File& file : files) {
+    if (Status removed = Remove(file.name); !removed) result = std::move(removed);
+  }
+  if (Status removed = RemoveFile(ReasonsPath()); !removed) result = std::move(removed);
+  return result;
+}
+
 Status RejectedFolder::AddReason(const std::string& name, std::string_view reason) {
   const auto open = [&] {
     return OpenAt(AT_FDCWD, ReasonsPath(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);

@@ -51,6 +51,10 @@ class RejectedFolder {
   // The file goes. A file that is gone already is fine.
   Status Remove(const std::string& name);
 
+  // All files go, and with them the reasons. Goes on after one that cannot; the last failure is
+  // told.
+  Status Clear();
+
  private:
   std::string ReasonsPath() const { return path_ + "-reasons"; }
   Result<UniqueFd> Open() const;

@@ -13,7 +13,7 @@ namespace telem {
 
 Status Retention::Keep(const RecordId& id, std::string_view payload) {
   if (max_records_ == 0) return {};
-  if (!is_listed_) TELEM_CHECK(ListKept());
+  if (!is_listed_) TELEM_CHECK(ListKept(id));
   const std::string path = folder_ + "/" + id.ToHex();
   const std::string fresh = folder_ + "/.incoming";
   const auto write = [&]() -> Status {
@@ -33,14 +33,20 @@ Status Retention::Keep(const RecordId& id, std::string_view payload) {
   return {};
 }
 
-Status Retention::ListKept() {
+Status Retention::ListKept(const RecordId& newest) {
   TELEM_CHECK(EnsureFolder(folder_, 0750));
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder_.c_str()), ::closedir);
   if (dir == nullptr) return SystemError("list '" + folder_ + "'", errno);
   while (const dirent* entry = ::readdir(dir.get())) {
     if (const auto id = ParseRecordId(entry->d_name)) kept_.push_back(*id);
   }
-  std::sort(kept_.begin(), kept_.end());
+  // One whose time has not come was made while the clock was wrong, and goes first: else it would
+  // outlive every newer one.
+  std::sort(kept_.begin(), kept_.end(), [&](const RecordId& a, const RecordId& b) {
+    const bool is_a_ahead = a > newest;
+    const bool is_b_ahead = b > newest;
+    return is_a_ahead != is_b_ahead ? is_a_ahead : a < b;
+  });
   is_listed_ = true;
   return {};
 }

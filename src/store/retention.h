@@ -26,7 +26,7 @@ class Retention {
   void set_max_records(int64_t max_records) { max_records_ = max_records; }
 
  private:
-  Status ListKept();
+  Status ListKept(const RecordId& newest);
   void RemoveOldest();
 
   std::string folder_;

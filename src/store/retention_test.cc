@@ -34,6 +34,23 @@ TEST(RetentionTest, RemovesTheOldestAlsoThoseOfAFormerDaemon) {
   }
 }
 
+// Payloads from when the clock stood at 2100 would have outlived all that were made later.
+TEST(RetentionTest, RemovesFirstWhatWasMadeWhileTheClockWasAhead) {
+  const TestFolder folder;
+  const RecordId ahead = IdAt(4'102'444'800'000);
+  const RecordId old = IdAt(1'795'445'503'000);
+  {
+    Retention former(folder / "records", 10);
+    for (const RecordId& id : {ahead, old}) ASSERT_TRUE(former.Keep(id, "x"));
+  }
+  Retention retention(folder / "records", 2);
+  const RecordId fresh = IdAt(1'795'445'504'000);
+  ASSERT_TRUE(retention.Keep(fresh, "x"));
+  EXPECT_FALSE(std::filesystem::exists(folder / ("records/" + ahead.ToHex())));
+  EXPECT_TRUE(std::filesystem::exists(folder / ("records/" + old.ToHex())));
+  EXPECT_TRUE(std::filesystem::exists(folder / ("records/" + fresh.ToHex())));
+}
+
 TEST(RetentionTest, WritesNothingWhenNothingIsToBeKept) {
   const TestFolder folder;
   Retention retention(folder / "records", 0);

@@ -216,6 +216,7 @@ std::optional<Spool::Found> Spool::Look(const std::string& file_name,
   found.size = static_cast<uint64_t>(st.st_size);
   const int64_t mtime_ms =
       static_cast<int64_t>(st.st_mtim.tv_sec) * 1000 + st.st_mtim.tv_nsec / 1'000'000;
+  found.came = WallTime(std::chrono::milliseconds(mtime_ms));
   if (st.st_uid != ::geteuid()) {
     found.reason = "belongs to another user";
   } else if (found.size > kMaxSpoolFile) {
@@ -258,18 +259,36 @@ Status Spool::TakeOverForeign(Found& found, int64_t mtime_ms, uid_t uid) {
   return {};
 }
 
-int32_t Spool::SinceOf(WallTime made) const {
-  // One from the future is of now: the clock was wrong then or is now.
-  const auto age = std::clamp<std::chrono::milliseconds>(
-      clock_->Now() - made, std::chrono::milliseconds(0), std::chrono::hours(24 * 365 * 50));
-  return WaitingSeconds(clock_->Monotonic() - age);
+int32_t Spool::SinceOf(WallTime time) const {
+  // One from the future, or from before there were any, is of now: the clock was wrong then or is
+  // now.
+  auto age = std::max<std::chrono::milliseconds>(clock_->Now() - time, {});
+  if (time < kFirstRecord) age = {};
+  return WaitingSeconds(clock_->Monotonic() - std::min(age, kLongestAge));
 }
 
-// Lets a found record wait. Its age is what its file says, or its id where that says more: a file
-// that was copied is younger than its record.
+Status Spool::Restamp(const WaitingRecord& record) const {
+  // Of the second in which it came the end: rounded down, it would be from before a consent that
+  // was given in that second.
+  const MonotonicTime came(std::chrono::seconds(record.since + int64_t{1}));
+  const auto age = std::max<std::chrono::nanoseconds>(clock_->Monotonic() - came, {});
+  const auto time =
+      (clock_->Now() - std::chrono::floor<std::chrono::milliseconds>(age)).time_since_epoch();
+  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  const timespec times[] = {
+      {.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+      {.tv_sec = second.count(), .tv_nsec = std::chrono::nanoseconds(time - second).count()}};
+  if (::utimensat(folder_.get(), record.name.ToText().c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) {
+    return SystemError("set the time of '" + record.name.ToText() + "'", errno);
+  }
+  return {};
+}
+
+// Lets a found record wait. It does so since its file says, not since its id does: one that was
+// imported from another machine is older than its time here.
 void Spool::Add(const SpoolFileName& name, uint64_t size, int64_t mtime_ms) {
-  const WallTime made = std::min(name.id.Time(), WallTime(std::chrono::milliseconds(mtime_ms)));
-  WaitingRecord record{.name = name, .since = SinceOf(made)};
+  WaitingRecord record{.name = name,
+                       .since = SinceOf(WallTime(std::chrono::milliseconds(mtime_ms)))};
   record.SetSize(size);
   list_.Count(record);
   list_.Add(record);

@@ -49,8 +49,15 @@ class Spool {
   // `name`, which is as old as its id says. Whoever calls has looked at what is in it.
   Result<WaitingRecord> TakeBack(const std::string& rejected_name, const SpoolFileName& name,
                                  size_t size);
-  // WaitingRecord::since of one that was made then.
-  int32_t SinceOf(WallTime made) const;
+  // WaitingRecord::since of one that came then.
+  int32_t SinceOf(WallTime time) const;
+  // The clock was set: the file gets the time at which its record came, as the clock tells it now.
+  // Else it would be as much too old, or too young, for the next daemon.
+  Status Restamp(const WaitingRecord& record) const;
+  // Of all that wait.
+  void ForEachWaiting(const std::function<void(const WaitingRecord&)>& tell) const {
+    list_.ForEach(tell);
+  }
 
   // How much may lie there, in KiB: of all, and of the uid in question. -1: no limit.
   struct Bounds {
@@ -135,7 +142,10 @@ class Spool {
     std::string reason;       // of the last two kinds
     std::string header_text;  // what of an invalid file is headers; mostly nothing
     uint64_t size = 0;        // of the file
+    WallTime came{};          // the time of a file; before kFirstRecord nobody knows it
   };
+  // telemetrics-client appeared in 2015: a clock that tells an earlier time was not set yet.
+  static constexpr WallTime kFirstRecord = std::chrono::sys_days{std::chrono::year(2015) / 1 / 1};
 
   // Looks at up to `count` more files that were there before this daemon, and tells about each. The
   // records among them join the waiting ones. An invalid one is left to its caller, who rejects it.
@@ -152,6 +162,8 @@ class Spool {
 
  private:
   static constexpr uint64_t kBlock = 4096;
+  // So that WaitingRecord::since holds it, and far beyond any record_expiry.
+  static constexpr std::chrono::milliseconds kLongestAge = std::chrono::hours(24 * 365 * 50);
 
   struct CloseDir {
     void operator()(DIR* dir) const { ::closedir(dir); }

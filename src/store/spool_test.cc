@@ -11,6 +11,8 @@
 namespace telem {
 namespace {
 
+using namespace std::chrono_literals;
+
 class SpoolTest : public testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directory(folder_ / "spool"); }
@@ -236,25 +238,58 @@ TEST_F(SpoolTest, LearnsTheSeverityOfWhatItFoundFromItsFiles) {
 }
 
 // A clock that is set back or forward, also by a day, makes no record older than it is.
-TEST_F(SpoolTest, TheAgeOfWhatItFoundIsThatOfItsFileAndNeverNegative) {
+// A clock that was ahead, or not set yet, makes no record older than the others.
+TEST_F(SpoolTest, TheAgeOfWhatItFoundIsThatOfItsFileWhereThatCanBe) {
   FakeClock clock;
+  const int64_t now = EpochSeconds(clock.Now());
+  const std::pair<const char*, int64_t> times[] = {
+      {"of now", now}, {"5 h", now - 5 * 3600}, {"ahead", now + 86400}, {"not set", 1000}};
   {
     Spool former = Open();
-    Put(former, "old", (clock.Now() - std::chrono::hours(5)).time_since_epoch().count());
-    Put(former, "from the future",
-        (clock.Now() + std::chrono::hours(24)).time_since_epoch().count());
-  }
-  timespec future[2] = {{}, {.tv_sec = 4'000'000'000, .tv_nsec = 0}};
-  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "spool")) {
-    ASSERT_EQ(::utimensat(AT_FDCWD, entry.path().c_str(), future, 0), 0);
+    for (const auto& [payload, time] : times) {
+      const WaitingRecord record = Put(former, payload, (now - 86400) * 1000);
+      const timespec mtime[2] = {{}, {.tv_sec = time, .tv_nsec = 0}};
+      const std::string path = folder_ / ("spool/" + record.name.ToText());
+      ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), mtime, 0), 0);
+    }
   }
   auto opened = Spool::Open(clock, folder_ / "spool", folder_ / "rejected");
   ASSERT_TRUE(opened);
   Spool spool = std::move(*opened);
   ScanAll(spool);
-  const int32_t now = WaitingSeconds(clock.Monotonic());
-  EXPECT_EQ(spool.TakeOldest()->since, now - 5 * 3600);
-  EXPECT_EQ(spool.TakeOldest()->since, now);
+  const int32_t start = WaitingSeconds(clock.Monotonic());
+  const auto oldest = spool.TakeOldest();
+  EXPECT_EQ(PayloadOf(spool, *oldest), "5 h");
+  EXPECT_EQ(oldest->since, start - 5 * 3600);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(spool.TakeOldest()->since, start);
+}
+
+// A machine without a clock of its own starts in the past, and a time server sets it later: what
+// had waited for minutes was expired by the next daemon.
+TEST_F(SpoolTest, WhatWaitsIsAsOldForTheNextDaemonWhenTheClockWasSet) {
+  FakeClock clock;
+  for (const auto step : {-24h * 365 * 3, -24h, -1h, 1h, 24h, 24h * 365 * 70}) {
+    clock.SetWall(WallTime(std::chrono::seconds(1'795'445'503)));
+    {
+      auto former = Spool::Open(clock, folder_ / "spool", folder_ / "rejected");
+      ASSERT_TRUE(former);
+      WaitingRecord record = Put(*former, "x");
+      record.since = WaitingSeconds(clock.Monotonic());
+      former->Append(record);
+      clock.Advance(10min);
+      clock.SetWall(clock.Now() + step);
+      former->ForEachWaiting(
+          [&](const WaitingRecord& waiting) { EXPECT_TRUE(former->Restamp(waiting)); });
+    }
+    auto opened = Spool::Open(clock, folder_ / "spool", folder_ / "rejected");
+    ASSERT_TRUE(opened);
+    ScanAll(*opened);
+    const auto found = opened->TakeOldest();
+    ASSERT_TRUE(found);
+    // To the second that the file's time is rounded up to.
+    EXPECT_EQ(found->since, WaitingSeconds(clock.Monotonic()) - 599) << step.count() << " h";
+    EXPECT_TRUE(opened->Remove(*found));
+  }
 }
 
 TEST_F(SpoolTest, PutsARecordBackWhereItsAgeBelongs) {

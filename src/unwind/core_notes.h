@@ -38,9 +38,12 @@ class FdSource final : public ByteSource {
   explicit FdSource(int fd) : fd_(fd) {}
   Result<size_t> Read(std::span<char> out) override;
 
-  // From here on everything that is read, also ahead, is copied for TakeCopy().
+  // From here on everything that is read, also ahead, is copied, until TakeCopy().
   void KeepCopy() { keeps_copy_ = true; }
-  std::string TakeCopy() { return std::move(copy_); }
+  std::string TakeCopy() {
+    keeps_copy_ = false;
+    return std::exchange(copy_, {});
+  }
 
  private:
   int fd_;

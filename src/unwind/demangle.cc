@@ -406,20 +406,43 @@ class RustV0 {
     binders_ -= bound;
   }
 
+  // The path of a trait, of which the bracket with its arguments may still be open: what its types
+  // are bound to belongs there.
+  bool OpenPath() {
+    const Nested nested(*this);
+    if (failed_) return false;
+    bool is_open = false;
+    if (TakeIf('B')) {
+      Backref([&] { is_open = OpenPath(); });
+    } else if (TakeIf('I')) {
+      Path(false);
+      Write("<");
+      for (bool first = true; !failed_ && !TakeIf('E'); first = false) {
+        if (!first) Write(", ");
+        GenericArgument();
+      }
+      is_open = true;
+    } else {
+      Path(false);
+    }
+    return is_open;
+  }
+
   void Dynamic() {
     const uint64_t bound = Binder();
     binders_ += bound;
     Write("dyn ");
     for (bool first = true; !failed_ && !TakeIf('E'); first = false) {
       if (!first) Write(" + ");
-      Path(false);
+      bool is_open = OpenPath();
       while (TakeIf('p')) {
-        Write("<");
+        Write(is_open ? ", " : "<");
+        is_open = true;
         Write(Identifier());
         Write(" = ");
         Type();
-        Write(">");
       }
+      if (is_open) Write(">");
     }
     binders_ -= bound;
     if (!TakeIf('L')) {

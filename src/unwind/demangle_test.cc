@@ -41,6 +41,15 @@ TEST(DemangleTest, ReadsRustsNewNames) {
             "<alloc::vec::Vec<usize> as core::ops::index::Index<usize>>::index");
 }
 
+// What a trait's types are bound to stands in the bracket of its arguments.
+TEST(DemangleTest, ReadsRustsTraitObjects) {
+  EXPECT_EQ(
+      Demangle("_RINvNtCsgEmfK2I1SDS_4core3mem15size_of_val_rawDINtNtNtB4_3ops8function6FnOnceuE"
+               "p6OutputuNtNtB4_6marker4SendEL_ECsjrHSEGnQ3l9_3std"),
+      "core::mem::size_of_val_raw::<dyn core::ops::function::FnOnce<(), Output = ()> + "
+      "core::marker::Send>");
+}
+
 TEST(DemangleTest, EndsOnNamesThatGoInCircles) {
   EXPECT_EQ(DemangleRustV0("_RNvB_3foo"), "");
   EXPECT_EQ(DemangleRustV0("_RINvCs1234_1a1b" + std::string(1000, 'R') + "eE"), "");

@@ -68,6 +68,7 @@ ModuleMap::ModuleMap(std::vector<Mapping> mappings) {
             [](const auto& a, const auto& b) { return a.start < b.start; });
   bool has_code = false;
   bool open = false;
+  uint64_t last_offset = 0;
   const auto close = [&] {
     if (open && !has_code) modules_.pop_back();
     open = has_code = false;
@@ -77,9 +78,11 @@ ModuleMap::ModuleMap(std::vector<Mapping> mappings) {
     if (!mappings_.empty() && mapping.start < mappings_.back().end) continue;
     const bool is_module = IsFile(mapping) || mapping.path == kVdso;
     if (is_module) {
-      // Another copy of the same file starts with its first bytes again.
+      // Another copy of the same file, or of a part of it, starts with earlier bytes again.
       const bool goes_on = open && modules_.back().path == mapping.path &&
-                           modules_.back().deleted == mapping.deleted && mapping.offset != 0;
+                           modules_.back().deleted == mapping.deleted &&
+                           mapping.offset >= last_offset && mapping.offset != 0;
+      last_offset = mapping.offset;
       if (!goes_on) {
         close();
         if (modules_.size() < kMaxModules) {
@@ -102,6 +105,9 @@ std::optional<size_t> ModuleMap::FindModule(uint64_t address) const {
   const auto next = std::upper_bound(modules_.begin(), modules_.end(), address,
                                      [](uint64_t a, const Module& m) { return a < m.start; });
   if (next == modules_.begin() || address >= (next - 1)->end) return std::nullopt;
+  // Between the parts of a file there may be memory that is none of its.
+  const Mapping* mapping = FindMapping(address);
+  if (mapping == nullptr || mapping->path != (next - 1)->path) return std::nullopt;
   return static_cast<size_t>(next - modules_.begin() - 1);
 }
 

@@ -7,8 +7,10 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <span>
 
 #include "base/text.h"
@@ -107,6 +109,68 @@ const char* LinkageName(Dwarf_Die* die) {
 
 std::string TextOf(const char* text) { return text != nullptr ? text : ""; }
 
+bool IsCpp(Dwarf_Die& unit) {
+  switch (dwarf_srclang(&unit)) {
+    case DW_LANG_C_plus_plus:
+    case DW_LANG_C_plus_plus_03:
+    case DW_LANG_C_plus_plus_11:
+    case DW_LANG_C_plus_plus_14:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The name of what stands around a function of C++; empty where it has none to give.
+std::string NameOfScope(Dwarf_Die* scope) {
+  std::string name = TextOf(dwarf_diename(scope));
+  switch (dwarf_tag(scope)) {
+    case DW_TAG_namespace:
+      return name.empty() ? "(anonymous namespace)" : name;
+    case DW_TAG_class_type:
+    case DW_TAG_structure_type:
+    case DW_TAG_union_type:
+      // GCC's "<lambda(int)>" is "{lambda(int)#1}" where a linker names it.
+      if (name.starts_with("<lambda") && name.ends_with('>')) {
+        return "{" + name.substr(1, name.size() - 2) + "}";
+      }
+      return name;
+    case DW_TAG_subprogram:
+      return name;
+    default:
+      return "";
+  }
+}
+
+// Of a function of C++ that no linker names: some inlined ones. By what stands around it.
+std::string QualifiedName(Dwarf_Die function) {
+  Dwarf_Attribute attribute;
+  Dwarf_Die origin = function;
+  // What stands around it does so where it is declared.
+  constexpr int kMaxSteps = 8;
+  for (int i = 0; i < kMaxSteps; ++i) {
+    const bool leads_on = dwarf_attr(&origin, DW_AT_abstract_origin, &attribute) != nullptr ||
+                          dwarf_attr(&origin, DW_AT_specification, &attribute) != nullptr;
+    if (!leads_on || dwarf_formref_die(&attribute, &origin) == nullptr) break;
+  }
+  std::string name = TextOf(dwarf_diename(&function));
+  Dwarf_Die* scopes = nullptr;
+  const int count = dwarf_getscopes_die(&origin, &scopes);
+  const std::unique_ptr<Dwarf_Die, decltype(&std::free)> owned(scopes, &std::free);
+  for (int i = 1; i < count; ++i) {
+    const char* linkage =
+        dwarf_tag(&scopes[i]) == DW_TAG_subprogram ? LinkageName(&scopes[i]) : nullptr;
+    std::string scope = linkage != nullptr ? Demangle(linkage) : NameOfScope(&scopes[i]);
+    // Some lambdas have a type without a name.
+    if (scope.empty() && name == "operator()" && dwarf_tag(&scopes[i]) == DW_TAG_structure_type) {
+      scope = "{lambda}";
+    }
+    if (!scope.empty()) name.insert(0, scope + "::");
+    if (linkage != nullptr) break;  // it names what stands around itself, too
+  }
+  return name;
+}
+
 // Build folders say who built; what is below /usr (and Rust's own /rustc) is the same for everyone.
 std::string ShownSource(std::string_view file, std::string_view folder) {
   if (!folder.empty() && file.size() > folder.size() && file.starts_with(folder) &&
@@ -132,6 +196,7 @@ class UnitReader {
       : unit_(unit), bias_(bias), out_(out) {
     Dwarf_Attribute attribute;
     folder_ = TextOf(dwarf_formstring(dwarf_attr(&unit_, DW_AT_comp_dir, &attribute)));
+    is_cpp_ = IsCpp(unit_);
   }
 
   // `addresses` as DWARF counts them.
@@ -198,7 +263,9 @@ class UnitReader {
       Dwarf_Die die = scopes[i].die;
       SourceFrame frame = std::move(place);
       const char* linkage = LinkageName(&die);
-      frame.function = linkage != nullptr ? Demangle(linkage) : TextOf(dwarf_diename(&die));
+      frame.function = linkage != nullptr ? Demangle(linkage)
+                       : is_cpp_          ? QualifiedName(die)
+                                          : TextOf(dwarf_diename(&die));
       location.functions.push_back(std::move(frame));
       if (scopes[i].is_function) break;
       place = CallPlace(die);
@@ -232,6 +299,7 @@ class UnitReader {
   uint64_t bias_;
   std::unordered_map<uint64_t, Location>& out_;
   std::string folder_;
+  bool is_cpp_ = false;
 };
 
 // Debian's debug files share what they have in common in one more file (dwz).

@@ -8,7 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "unwind/untabled_step.h"
 
 namespace telem {
 namespace {
@@ -16,7 +22,9 @@ namespace {
 // Places of the DWARF registers in ThreadState::registers (x86-64 psABI, figure 3.36).
 constexpr std::array<uint8_t, 17> kX86DwarfOrder = {10, 12, 11, 5, 13, 14, 4, 19, 9,
                                                     8,  7,  6,  3, 2,  1,  0, 16};
+constexpr size_t kX86DwarfPc = 16;
 constexpr size_t kArmDwarfRegisters = 32;  // x0 to x30, sp
+constexpr int kArmDwarfLink = 30;
 
 struct DwflEnd {
   void operator()(Dwfl* dwfl) const { dwfl_end(dwfl); }
@@ -26,10 +34,43 @@ struct ElfEnd {
 };
 
 class LibdwUnwinder final : public Unwinder {
+  // The memory of the process, and what a core leaves out of it since it is in files: code.
+  class CodeMemory final : public ProcessMemory {
+   public:
+    explicit CodeMemory(LibdwUnwinder& owner) : owner_(owner) {}
+    size_t Read(uint64_t address, std::span<char> out) override {
+      const size_t got = owner_.memory_.Read(address, out);
+      return got == out.size() ? got : std::max(got, ReadFile(address, out));
+    }
+
+   private:
+    size_t ReadFile(uint64_t address, std::span<char> out) {
+      const Mapping* mapping = owner_.map_.FindMapping(address);
+      Dwfl_Module* module = owner_.FindDwflModule(address);
+      GElf_Addr bias = 0;
+      Elf* elf = module != nullptr ? dwfl_module_getelf(module, &bias) : nullptr;
+      size_t size = 0;
+      const char* file = elf != nullptr && !mapping->writable ? elf_rawfile(elf, &size) : nullptr;
+      const uint64_t into = file != nullptr ? address - mapping->start : 0;
+      if (file == nullptr || mapping->offset >= size || into >= size - mapping->offset) return 0;
+      const size_t part =
+          std::min<uint64_t>({out.size(), size - mapping->offset - into, mapping->end - address});
+      std::copy_n(file + mapping->offset + into, part, out.data());
+      return part;
+    }
+
+    LibdwUnwinder& owner_;
+  };
+
  public:
   LibdwUnwinder(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& memory,
                 ModuleFiles& files)
-      : machine_(notes.machine), map_(map), memory_(memory), files_(files), pid_(notes.pid) {}
+      : machine_(notes.machine),
+        map_(map),
+        memory_(memory),
+        files_(files),
+        pid_(notes.pid),
+        code_(*this) {}
 
   Status Open() {
     elf_version(EV_CURRENT);
@@ -69,24 +110,38 @@ class LibdwUnwinder final : public Unwinder {
   }
 
   ThreadStack Unwind(const ThreadState& thread, size_t limit) override {
-    ThreadStack stack;
-    stack.tid = thread.tid;
-    ThreadState start = thread;
+    Walk walk{*this, {}, limit, thread, Entry::kHere, std::nullopt, false, std::nullopt};
+    walk.stack.tid = thread.tid;
     const uint64_t pc = ProgramCounter(machine_, thread);
     if (!map_.IsExecutable(pc)) {
       // A call through a wild pointer: no table tells about this place, but the call has just been
       // made, so it is known where it came from.
       if (const uint64_t caller = FindCaller(thread); map_.IsExecutable(caller)) {
-        stack.frames.push_back({pc, false});
-        StepBack(start, caller);
+        walk.stack.frames.push_back({pc, false});
+        StepBack(walk.start, caller);
+        walk.entry = Entry::kByCall;
       }
     }
-    Walk walk{stack, limit, !stack.frames.empty()};
-    current_ = &start;
-    dwfl_getthread_frames(dwfl_.get(), 1, OnFrame, &walk);
-    current_ = nullptr;
-    if (stack.frames.empty() && limit > 0) stack.frames.push_back({pc, false});
-    return stack;
+    int signals = 0;
+    for (;;) {
+      walk.untabled.reset();
+      walk_ = &walk;
+      dwfl_getthread_frames(dwfl_.get(), 1, OnFrame, &walk);
+      walk_ = nullptr;
+      if (!walk.untabled) break;
+      const ThreadState from = *walk.untabled;
+      const auto step = StepWithoutTables(machine_, from, FindFunction(from), map_, code_);
+      // A stack grows downwards, but a signal may have its own.
+      if (!step || (step->was_interrupted && ++signals == kMaxSignals) ||
+          (!step->was_interrupted &&
+           StackPointer(machine_, step->caller) <= StackPointer(machine_, from))) {
+        break;
+      }
+      walk.start = step->caller;
+      walk.entry = step->was_interrupted ? Entry::kHere : Entry::kByCall;
+    }
+    if (walk.stack.frames.empty() && limit > 0) walk.stack.frames.push_back({pc, false});
+    return std::move(walk.stack);
   }
 
   Dwfl_Module* FindDwflModule(uint64_t address) override {
@@ -118,21 +173,46 @@ class LibdwUnwinder final : public Unwinder {
     std::vector<char> image;  // where there is no file
   };
 
+  // How the program came to be where a walk begins: it is there, or a call returns to there.
+  enum class Entry { kHere, kByCall };
+
   struct Walk {
-    ThreadStack& stack;
+    LibdwUnwinder& owner;
+    ThreadStack stack;
     size_t limit;
-    bool begins_with_call;  // the first frame that libdwfl gives is where a call returns to
+    ThreadState start;
+    Entry entry;
+    std::optional<ThreadState> untabled;  // where it ended since no table tells of the place
+    // aarch64: whether the last frame had a table, and where it is that may be told of again.
+    bool comes_by_table = false;
+    std::optional<uint64_t> repeatable;
   };
+
+  // Handlers that were interrupted by signals themselves; more is a stack that leads to itself.
+  static constexpr int kMaxSignals = 16;
 
   // The address behind the call that led to where `thread` is, when it did nothing since.
   uint64_t FindCaller(const ThreadState& thread) {
-    if (machine_ == Machine::kAarch64) return thread.registers[30];
+    if (machine_ == Machine::kAarch64) return WithoutSignature(thread.registers[kArmDwarfLink]);
     std::array<char, 8> bytes;
     uint64_t caller = 0;
     if (memory_.ReadAll(StackPointer(machine_, thread), bytes)) {
       std::memcpy(&caller, bytes.data(), sizeof(caller));
     }
     return caller;
+  }
+
+  // The address that a signed return address of aarch64 is of. Pointer authentication signs in the
+  // bits between those of an address and bit 55; addresses have 48 bits or, with small page tables,
+  // 39.
+  uint64_t WithoutSignature(uint64_t word) const {
+    constexpr int kUserBits = 55;
+    if (word >> kUserBits != 0 || map_.IsExecutable(word)) return word;
+    for (const int bits : {48, 39}) {
+      const uint64_t address = word & ((uint64_t{1} << bits) - 1);
+      if (map_.IsExecutable(address)) return address;
+    }
+    return word;
   }
 
   void StepBack(ThreadState& thread, uint64_t caller) const {
@@ -209,39 +289,122 @@ class LibdwUnwinder final : public Unwinder {
   }
 
   static bool ReadWord(Dwfl* /*dwfl*/, Dwarf_Addr address, Dwarf_Word* result, void* arg) {
+    auto& owner = *static_cast<LibdwUnwinder*>(arg);
     std::array<char, sizeof(Dwarf_Word)> bytes;
-    if (!static_cast<LibdwUnwinder*>(arg)->memory_.ReadAll(address, bytes)) return false;
+    if (!owner.memory_.ReadAll(address, bytes)) return false;
     std::memcpy(result, bytes.data(), sizeof(*result));
+    if (owner.machine_ == Machine::kAarch64) *result = owner.WithoutSignature(*result);
     return true;
   }
 
   static bool SetRegisters(Dwfl_Thread* thread, void* arg) {
     const auto& owner = *static_cast<LibdwUnwinder*>(arg);
-    const auto& registers = owner.current_->registers;
+    const auto& registers = owner.walk_->start.registers;
+    // libdwfl takes the first frame for one that was interrupted. The tables for a call are those
+    // of its last byte: what follows may be another function.
+    const uint64_t pc = ProgramCounter(owner.machine_, owner.walk_->start) -
+                        (owner.walk_->entry == Entry::kByCall ? 1 : 0);
     if (owner.machine_ == Machine::kAarch64) {
-      dwfl_thread_state_register_pc(thread, ProgramCounter(owner.machine_, *owner.current_));
-      return dwfl_thread_state_registers(thread, 0, kArmDwarfRegisters, registers.data());
+      dwfl_thread_state_register_pc(thread, pc);
+      auto plain = registers;
+      plain[kArmDwarfLink] = owner.WithoutSignature(plain[kArmDwarfLink]);
+      return dwfl_thread_state_registers(thread, 0, kArmDwarfRegisters, plain.data());
     }
     std::array<Dwarf_Word, kX86DwarfOrder.size()> ordered;
     for (size_t i = 0; i < ordered.size(); ++i) ordered[i] = registers[kX86DwarfOrder[i]];
+    ordered[kX86DwarfPc] = pc;
     return dwfl_thread_state_registers(thread, 0, ordered.size(), ordered.data());
+  }
+
+  // What is known of the registers of `frame`, with the others as they were at the start.
+  ThreadState RegistersOf(Dwfl_Frame* frame, uint64_t pc) const {
+    ThreadState thread = walk_->start;
+    const bool is_arm = machine_ == Machine::kAarch64;
+    const size_t count = is_arm ? kArmDwarfRegisters : kX86DwarfPc;
+    for (size_t i = 0; i < count; ++i) {
+      Dwarf_Word word = 0;
+      if (dwfl_frame_reg(frame, static_cast<unsigned>(i), &word) != 0) continue;
+      thread.registers[is_arm ? i : kX86DwarfOrder[i]] = word;
+    }
+    thread.registers[is_arm ? 32 : 16] = pc;
+    return thread;
+  }
+
+  // Whether a table tells how to get on from `address`.
+  bool HasTable(uint64_t address) {
+    const auto known = has_table_.find(address);
+    if (known != has_table_.end()) return known->second;
+    bool has = false;
+    if (Dwfl_Module* module = FindDwflModule(address)) {
+      for (const auto read : {dwfl_module_eh_cfi, dwfl_module_dwarf_cfi}) {
+        Dwarf_Addr bias = 0;
+        Dwarf_Frame* frame = nullptr;
+        Dwarf_CFI* table = has ? nullptr : read(module, &bias);
+        if (table == nullptr || dwarf_cfi_addrframe(table, address - bias, &frame) != 0) continue;
+        has = true;
+        std::free(frame);
+      }
+    }
+    return has_table_[address] = has;
+  }
+
+  // Where the function begins that `thread` is in.
+  std::optional<uint64_t> FindFunction(const ThreadState& thread) {
+    const uint64_t pc = ProgramCounter(machine_, thread);
+    Dwfl_Module* module = FindDwflModule(pc);
+    GElf_Off offset = 0;
+    GElf_Sym symbol;
+    if (module == nullptr ||
+        dwfl_module_addrinfo(module, pc, &offset, &symbol, nullptr, nullptr, nullptr) == nullptr) {
+      return std::nullopt;
+    }
+    return pc - offset;
+  }
+
+  // Whether libdwfl tells of a frame again. On aarch64 it leaves a place without tables for where
+  // x30 leads; in a frame that has just been returned to, that is the place itself.
+  bool IsRepeated(Walk& walk, Dwfl_Frame* frame, const StackFrame& found, bool is_by_call) {
+    if (machine_ != Machine::kAarch64) return false;
+    const bool is_repeated = std::exchange(walk.repeatable, std::nullopt) == found.pc;
+    const bool has_table = HasTable(found.lookup());
+    Dwarf_Word link = 0;
+    if (!is_repeated && !has_table && (walk.comes_by_table || is_by_call) &&
+        dwfl_frame_reg(frame, kArmDwarfLink, &link) == 0 && link == found.pc) {
+      walk.repeatable = found.pc;
+    }
+    walk.comes_by_table = has_table;
+    return is_repeated;
   }
 
   static int OnFrame(Dwfl_Frame* frame, void* arg) {
     auto& walk = *static_cast<Walk*>(arg);
+    LibdwUnwinder& owner = walk.owner;
     Dwarf_Addr pc = 0;
     bool is_activation = false;
     if (!dwfl_frame_pc(frame, &pc, &is_activation)) return DWARF_CB_ABORT;
+    if (walk.entry == Entry::kByCall) ++pc;
+    // What a signal handler returns to was not left by a call.
+    const bool ends_signal = IsSignalReturn(owner.machine_, pc, owner.code_);
+    const bool is_return = !ends_signal && (!is_activation || walk.entry == Entry::kByCall);
+    const StackFrame found{pc, is_return};
+    const bool is_by_call = walk.entry == Entry::kByCall;
+    walk.entry = Entry::kHere;
+    if (owner.IsRepeated(walk, frame, found, is_by_call)) return DWARF_CB_OK;
     if (walk.stack.frames.size() < walk.limit) {
-      walk.stack.frames.push_back({pc, !is_activation || walk.begins_with_call});
+      walk.stack.frames.push_back(found);
     } else if (walk.stack.left_out == kMaxCounted) {
       walk.stack.more_left_out = true;
       return DWARF_CB_ABORT;
     } else {
       ++walk.stack.left_out;
     }
-    walk.begins_with_call = false;
-    return DWARF_CB_OK;
+    // Go has tables for the place that ends a signal handler, and they are wrong.
+    if (!ends_signal && (!owner.map_.IsExecutable(pc) || owner.HasTable(found.lookup()) ||
+                         owner.machine_ == Machine::kAarch64)) {
+      return DWARF_CB_OK;
+    }
+    walk.untabled = owner.RegistersOf(frame, pc);
+    return DWARF_CB_ABORT;
   }
 
   static constexpr Dwfl_Callbacks kFileCallbacks = {FindElf, FindDebugInfo,
@@ -254,11 +417,13 @@ class LibdwUnwinder final : public Unwinder {
   ProcessMemory& memory_;
   ModuleFiles& files_;
   pid_t pid_;
+  CodeMemory code_;
   std::vector<ModuleState> modules_;
   Elf64_Ehdr header_{};
   std::unique_ptr<Elf, ElfEnd> core_;
   std::unique_ptr<Dwfl, DwflEnd> dwfl_;
-  const ThreadState* current_ = nullptr;
+  Walk* walk_ = nullptr;  // the one that libdwfl is on
+  std::unordered_map<uint64_t, bool> has_table_;
 };
 
 }  // namespace

@@ -8,8 +8,9 @@ import pytest
 
 from support.frames import OPTED_OUT, TAKEN_OVER, frame, header_text, sample_headers
 from support.http_sink import HANG, Answer
-from support.marks import needs_strace
+from support.marks import both_ways, needs_strace
 from support.slow_server import SlowServer
+from support.telemctl import answer
 from support.waiting import stays, wait_until
 
 
@@ -106,6 +107,7 @@ def test_the_marker_is_seen_without_a_signal(make_machine, away):
     assert machine.send() == TAKEN_OVER
 
 
+@both_ways
 def test_opting_out_cuts_what_is_under_way(consenting, mode, sink):
     sink.answer = HANG
     machine = consenting(server=sink.url).start()
@@ -122,6 +124,7 @@ def test_opting_out_cuts_what_is_under_way(consenting, mode, sink):
 
 
 # Not even what the kernel already had of it.
+@both_ways
 def test_the_rest_of_a_record_does_not_arrive(consenting, mode):
     server = SlowServer()
     try:
@@ -150,6 +153,55 @@ def test_opted_out_at_start_what_was_found_is_removed(consenting, mode, away):
     machine.wait_for(found=3, evicted=3, waiting=0)
     assert machine.spool_files() == []
     assert stays(lambda: away.connections == 0, 0.5)
+
+
+# The reasons quote servers, and the state told how much this machine had sent.
+def test_opting_out_removes_what_is_remembered_of_records(consenting, mode, sink):
+    sink.answer = lambda request: Answer(422 if request.body == b"bad" else 201)
+    machine = consenting(server=sink.url).start()
+    assert [machine.send(b"bad"), machine.send(b"good")] == [TAKEN_OVER] * 2
+    machine.wait_for(rejected=1, delivered=1)
+    assert machine.stop() == 0
+    machine.start()
+    remembered = [machine.state / "state", machine.state / "rejected-reasons"]
+    assert all(path.exists() for path in remembered)
+    withdraw(machine, mode)
+    machine.wait_for(collecting=False)
+    wait_until(lambda: not any(path.exists() for path in remembered))
+    assert machine.rejected_files() == []
+    assert machine.stop() == 0
+    assert not any(path.exists() for path in remembered)
+
+
+def test_opted_out_at_start_no_foreign_file_is_kept(consenting, mode, sink):
+    machine = consenting(server=sink.url)
+    machine.put_into_spool("fv8OEq", b"no record at all")
+    withdraw(machine, mode)
+    machine.start()
+    machine.wait_for(found=1, rejected=1, waiting=0)
+    wait_until(lambda: machine.rejected_files() == [] and machine.spool_files() == [])
+    assert not (machine.state / "rejected-reasons").exists()
+
+
+# By its id, an imported record was made before consent was given here; it came after it.
+def test_a_record_that_was_imported_with_consent_survives_a_restart(make_machine, away, folder):
+    other = make_machine(server=away.url)
+    (other.state / "consent_since").write_text("1600000000\n")
+    old_record(other, 600, b"carried")
+    other.start()
+    other.wait_for(found=1, waiting=1)
+    answer(other, "spool", "export", folder / "export")
+    machine = make_machine(server=away.url)
+    (machine.state / "consent_since").write_text(f"{int(time.time()) - 300}\n")
+    machine.start()
+    answer(machine, "spool", "import", folder / "export")
+    machine.wait_for(waiting=1)
+    assert machine.stop() == 0
+    machine.start()
+    machine.wait_for(found=1, waiting=1, evicted=0)
+    away.start()
+    machine.reload()
+    machine.wait_for(delivered=1)
 
 
 # The start of consent.

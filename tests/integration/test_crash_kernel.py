@@ -1,45 +1,23 @@
-"""crashprobe as the kernel calls it: a process that crashes, and is read while it is still there.
+"""crashprobe as the kernel calls it: a process that crashes, and is read while it is still there."""
 
-kernel.core_pattern belongs to the whole machine: a lock keeps these tests from each other, and what
-was there is put back on every path.
-"""
-
-import contextlib
-import fcntl
 import json
 import os
 import pathlib
 import socket
+import struct
 import subprocess
+import sys
 
 import pytest
+from support.core_pattern import (SHORT, WITH_PIDFD, core_pattern, has_socket_mode,
+                                  needs_core_pattern)
 from support.crashes import (CRASHPROBE, Report, find_tool, needs_crashprobe, run_crashprobe,
                              write_config)
-from support.marks import needs_root
+from support.frame_server import FrameServer
+from support.frames import payload_of_frame
 from support.waiting import DEADLINE, wait_until
 
-KERNEL = pathlib.Path("/proc/sys/kernel")
-LOCK = pathlib.Path("/tmp/telemetrics-kernel-settings.lock")
-SHORT = "-p %e -E %E -s %s"
-FULL = SHORT + " %P %i %I %t %u %g %c %d %F"
-
-pytestmark = [needs_crashprobe, needs_root, pytest.mark.skipif(
-    not os.access(KERNEL / "core_pattern", os.W_OK),
-    reason="kernel.core_pattern cannot be changed here")]
-
-
-@contextlib.contextmanager
-def core_pattern(pattern):
-    with open(LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        former = {name: (KERNEL / name).read_text() for name in ("core_pattern", "core_pipe_limit")}
-        try:
-            (KERNEL / "core_pipe_limit").write_text("4")
-            (KERNEL / "core_pattern").write_text(pattern)
-            yield
-        finally:
-            for name, value in former.items():
-                (KERNEL / name).write_text(value)
+pytestmark = [needs_crashprobe, needs_core_pattern]
 
 
 @pytest.fixture
@@ -81,7 +59,7 @@ def crash_with_handler(folder, program, words):
     return process, json.loads(pathlib.Path(f"{out}.part").read_text())
 
 
-@pytest.mark.parametrize("words", [SHORT, FULL], ids=["short", "full"])
+@pytest.mark.parametrize("words", [SHORT, WITH_PIDFD], ids=["short", "full"])
 def test_reads_the_dying_process(folder, program, words):
     process, record = crash_with_handler(folder, program, words)
     report = Report(record["payload"])
@@ -94,15 +72,10 @@ def test_names_functions_of_a_program_that_is_not_there_any_more(folder, program
     run = folder / "run"
     run.write_text(f"#!/bin/sh\nexec 3< {program}\nrm {program}\nexec /proc/self/fd/3\n")
     run.chmod(0o755)
-    _, record = crash_with_handler(folder, run, FULL)
+    _, record = crash_with_handler(folder, run, WITH_PIDFD)
     report = Report(record["payload"])
     assert report.names[:3] == ["fault", "run", "main"]
     assert any("(deleted)" in line for line in record["payload"].splitlines())
-
-
-def has_socket_mode():
-    modes = KERNEL / "core_modes"
-    return modes.exists() and "socket" in modes.read_text().split()
 
 
 @pytest.mark.skipif(not has_socket_mode(), reason="this kernel has no coredump socket")
@@ -144,3 +117,72 @@ def test_believes_no_impostor_at_the_socket(folder):
     assert done.returncode == 1
     assert done.stderr == b"crashprobe: the peer is no process that the kernel dumps\n"
     assert done.stdout == b""
+
+
+# struct coredump_req of linux/coredump.h: size, size_ack, mask.
+REQUEST = struct.pack("=IIQ", 16, 16, 15)
+
+
+@pytest.mark.skipif(not has_socket_mode(), reason="this kernel has no coredump socket")
+@pytest.mark.parametrize("words", [REQUEST, b"\x7fELF" + bytes(2000), b""],
+                         ids=["asks", "streams", "says-nothing"])
+def test_believes_no_process_that_connects_itself(folder, words):
+    """A process of its own at the listening socket, alive, that does as the kernel does. It is not
+    even listened to, so one that says nothing holds nobody up."""
+    config = write_config(folder)
+    script = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
+              "s.sendall(bytes.fromhex(sys.argv[2])); sys.stdin.read()")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(DEADLINE)
+        listener.bind(str(folder / "core"))
+        listener.listen(4)
+        with subprocess.Popen([sys.executable, "-c", script, str(folder / "core"), words.hex()],
+                              stdin=subprocess.PIPE) as impostor:
+            connection, _ = listener.accept()
+            with connection:
+                done = run_crashprobe(config, "-n", "--socket", stdin=connection)
+            assert impostor.poll() is None
+            impostor.stdin.close()
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"crashprobe: the peer is no process that the kernel dumps\n"
+
+
+def test_wants_a_socket_where_it_was_promised_one(folder):
+    config = write_config(folder)
+    done = run_crashprobe(config, "-n", "--socket")
+    assert done.returncode == 1
+    assert b"ask who is at the socket" in done.stderr and done.stdout == b""
+
+
+@pytest.mark.skipif(not has_socket_mode(), reason="this kernel has no coredump socket")
+@pytest.mark.parametrize("prefix", ["@@", "@"])
+def test_is_activated_for_each_crash_by_the_kernels_connection(folder, program, prefix):
+    """As crashprobe.socket and crashprobe@.service do it: a process for each connection."""
+    activate = find_tool("systemd-socket-activate")
+    config = write_config(folder)
+    path = f"/run/telemetrics-test-{os.getpid()}"
+    server = FrameServer(folder / "socket")
+    try:
+        with subprocess.Popen([activate, "--accept", "--inetd", "-l", path, CRASHPROBE, "-f", config,
+                               "--socket"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as service:
+            try:
+                wait_until(lambda: os.path.exists(path))
+                with core_pattern(prefix + path):
+                    processes = [subprocess.Popen([program], cwd=folder) for _ in range(3)]
+                    for process in processes:
+                        process.wait(DEADLINE)
+                    for process in processes:
+                        wait_until(lambda p=process: server.of_process(p.pid))
+            finally:
+                service.terminate()
+    finally:
+        server.close()
+        pathlib.Path(path).unlink(missing_ok=True)
+    for process in processes:
+        number, = server.of_process(process.pid)
+        payload = payload_of_frame(server.frames[number])
+        assert Report(payload).names[:3] == ["fault", "run", "main"]
+        assert "\nSignal: 11 (SIGSEGV) code 1 (SEGV_MAPERR) address 0x0\n" in payload
+        assert "CANARY" not in payload
+    assert not list(folder.glob("core*"))

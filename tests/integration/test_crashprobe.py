@@ -1,6 +1,7 @@
 """crashprobe on cores: what a person or a script gives it."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -54,9 +55,10 @@ def test_tells_the_whole_story_of_a_core(config, crash):
     assert [(frame.file, frame.line) for frame in report.frames[:3]] == [
         ("example.c", 7), ("example.c", 8), ("example.c", 9)]
     assert all(frame.offset for frame in report.frames)
-    tids, frames = report.threads[1]
-    assert len(report.threads) == 2 and len(tids) == 3
-    assert "idle" in [frame.name for frame in frames]
+    # Those whose stacks are the same are told together; one may be on its way to where it waits.
+    others = report.threads[1:]
+    assert sum(len(tids) for tids, _ in others) == 3
+    assert all("idle" in [frame.name for frame in frames] for _, frames in others)
     build_id = report.field("Build-ID")
     assert len(build_id) == 40 and report.modules["example"] == build_id
     assert "\nRegisters (TID " in report.payload
@@ -161,33 +163,26 @@ def test_counts_a_crash_that_could_not_be_told(config, crash, folder):
     assert b"\nRepeated: 1\n" in server.frames[0]
 
 
-# The child alone calls seccomp(2), so that is where it is held up or ended, right before its work.
-MISHAPS = {
-    "seccomp:delay_enter=7000000": "ended after 5 s, the longest it may take",
-    "seccomp:signal=SIGSEGV": "ended by signal 11",
-}
-
-
-@pytest.mark.parametrize("inject", MISHAPS, ids=["hangs", "crashes"])
-def test_gives_a_record_when_the_analysis_does_not_end(config, crash, inject):
-    wrapper = [find_tool("strace"), "-f", "-q", "-o", "/dev/null", "-e", "trace=seccomp",
-               "-e", f"inject={inject}"]
-    done = run_crashprobe(config, "-n", "--json", "-c", crash[1], wrapper=wrapper)
-    record = json.loads(done.stdout)
-    assert record["classification"] == "org.clearlinux/crash/error"
-    assert record["severity"] == "4"
-    assert record["payload"].startswith("Process: example\nPID: ")
-    assert "\nSignal: 11 (SIGSEGV)" in record["payload"]
-    assert f"\nAnalysis: {MISHAPS[inject]}\n" in record["payload"]
-
-
 def test_explains_where_facts_came_from(config, crash):
     done = run_crashprobe(config, "--explain", crash[1])
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "#0 parse_header() - [example]" in text
     assert "  threads, registers, signal: a core file\n" in text
-    assert f"  {crash[0]}/example: the mapped file\n" in text
+    assert f"  {crash[0]}/example: the file that was mapped\n" in text
+
+
+# It said "the mapped file" of whatever lay at that path by then.
+def test_explains_that_a_file_is_another_one_by_now(config, folder):
+    source = "__attribute__((noinline)) void fault(volatile int *p) { *p = %d; }\nint main(void) { fault(0); }\n"
+    for number in (1, 2):
+        (folder / "prog.c").write_text(source % number)
+        subprocess.run([find_tool("gcc"), "-O1", "-o", "prog", "prog.c"], cwd=folder, check=True)
+        if number == 1:
+            core = make_core(["./prog"], folder)
+    text = run_crashprobe(config, "--explain", core).stdout.decode()
+    assert f"  {folder}/prog: the file that was mapped\n" not in text
+    assert re.search(f"^  {folder}/prog: (nowhere|as much as is in memory); the file ", text, re.M), text
 
 
 def test_explains_a_running_process_and_lets_it_go_on(config):
@@ -197,6 +192,7 @@ def test_explains_a_running_process_and_lets_it_go_on(config):
             if done.returncode != 0 and b"not permitted" in done.stderr:
                 pytest.skip("this machine lets nobody look into processes")
             assert f"PID: {sleep.pid}\n" in done.stdout.decode()
+            assert "Signal: " not in done.stdout.decode()
             assert "Backtrace (TID " in done.stdout.decode()
             assert sleep.poll() is None
             status = open(f"/proc/{sleep.pid}/status").read()

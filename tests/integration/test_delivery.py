@@ -10,6 +10,8 @@ import pytest
 
 from support.frames import frame, new_event_id, sample_headers
 from support.http_sink import CLOSE, GARBAGE, HANG, RESET, Answer, Cut, HttpSink
+from support.marks import both_ways
+from support.telemctl import objects
 from support.waiting import stays, wait_until
 
 
@@ -20,6 +22,7 @@ def send_all(machine, payloads):
         assert connection.read_statuses(len(payloads)) == [0] * len(payloads)
 
 
+@both_ways
 def test_records_wait_while_the_server_is_away_and_go_at_once_on_SIGHUP(make_machine, away):
     machine = make_machine(server=away.url).start()
     event_ids = [new_event_id() for _ in range(5)]
@@ -195,21 +198,27 @@ def test_a_nonsense_retry_after_is_none(make_machine, sink):
     machine.wait_for(delivered=1)
 
 
+@both_ways
 @pytest.mark.parametrize("where", ["fresh", "in the spool"])
-def test_a_poisoned_record_among_a_hundred_blocks_nobody(make_machine, away, where):
-    away.answer = lambda request: Answer(400 if request.body == b"poison" else 201)
-    payloads = [b"poison" if i == 3 else str(i).encode() for i in range(100)]
-    machine = make_machine(server=away.url)
+def test_a_poisoned_record_among_a_thousand_blocks_nobody(make_machine, away, where):
+    away.answer = lambda request: (
+        Answer(400, b'{"message": "not this one"}') if request.body == b"poison" else Answer(201))
+    payloads = [b"poison" if i == 3 else str(i).encode() for i in range(1000)]
+    machine = make_machine(server=away.url, spool_max_size=-1, rate_limit_enabled=False)
     if where == "fresh":
         away.start()
     machine.start()
-    send_all(machine, payloads)
+    for at in range(0, len(payloads), 100):
+        send_all(machine, payloads[at : at + 100])
     if where == "in the spool":
-        machine.wait_for(waiting=100)
+        machine.wait_for(waiting=1000)
         away.start()
         machine.reload()
-    machine.wait_for(delivered=99, rejected=1, waiting=0)
+    # Within the deadline of every test: at the 0.4 a second of an earlier daemon that is 8 of them.
+    machine.wait_for(delivered=999, rejected=1, waiting=0)
     assert set(away.bodies()) == set(payloads)
+    [rejected] = objects(machine, "rejected", "list")
+    assert (rejected["code"], rejected["reason"]) == (400, "not this one")
 
 
 def test_a_record_that_fails_alone_goes_behind_the_others(make_machine, away):
@@ -236,6 +245,7 @@ def test_redirects_are_not_followed(make_machine, sink, away, code):
     assert away.connections == 0
 
 
+@both_ways
 def test_SIGTERM_ends_telemd_while_the_server_hangs_and_nothing_is_lost(make_machine, sink):
     sink.answer = HANG
     machine = make_machine(server=sink.url).start()
@@ -249,6 +259,7 @@ def test_SIGTERM_ends_telemd_while_the_server_hangs_and_nothing_is_lost(make_mac
     machine.wait_for(found=20, delivered=20, waiting=0)
 
 
+@both_ways
 def test_killed_while_the_server_hangs_loses_nothing(make_machine, sink):
     sink.answer = HANG
     machine = make_machine(server=sink.url).start()
@@ -263,6 +274,7 @@ def test_killed_while_the_server_hangs_loses_nothing(make_machine, sink):
     assert set(payloads) == set(sink.bodies())
 
 
+@both_ways
 def test_a_server_that_hangs_does_not_hold_up_senders(make_machine, sink):
     sink.answer = HANG
     machine = make_machine(server=sink.url).start()
@@ -278,6 +290,7 @@ def test_a_server_that_hangs_does_not_hold_up_senders(make_machine, sink):
     machine.wait_for(delivered=201, waiting=0)
 
 
+@both_ways
 def test_telem_deliver_killed_in_the_middle_loses_nothing(make_machine, sink):
     sink.answer = HANG
     machine = make_machine(server=sink.url).start()
@@ -292,6 +305,7 @@ def test_telem_deliver_killed_in_the_middle_loses_nothing(make_machine, sink):
     assert machine.spool_files() == []
 
 
+@both_ways
 def test_telem_deliver_stopped_like_a_hang_does_not_touch_intake(make_machine, sink):
     sink.answer = HANG
     machine = make_machine(server=sink.url).start()
@@ -310,6 +324,7 @@ def test_telem_deliver_stopped_like_a_hang_does_not_touch_intake(make_machine, s
     machine.wait_for(delivered=301, waiting=0)
 
 
+@both_ways
 def test_telem_deliver_ends_some_seconds_after_its_last_work_and_comes_again(make_machine, sink):
     machine = make_machine(server=sink.url).start()
     assert machine.deliverers() == []
@@ -343,6 +358,7 @@ def test_a_huge_answer_is_bounded(make_machine, sink):
     assert "no no no" in line.detail and len(line.detail) < 1000
 
 
+@both_ways
 def test_the_next_attempt_counts_from_SIGHUP_with_a_new_server(make_machine, away, sink):
     machine = make_machine(server=away.url).start()
     send_all(machine, [b"a", b"b"])
@@ -362,6 +378,7 @@ def test_a_name_that_does_not_resolve_is_told_in_status(make_machine):
     machine.wait_for(waiting=1)
 
 
+@both_ways
 def test_rejected_ones_are_bounded_in_number(make_machine, sink):
     sink.answer = Answer(400)
     machine = make_machine(server=sink.url).start()

@@ -10,8 +10,14 @@ import tempfile
 import pytest
 
 from support import paths
+from support.core_pattern import KERNEL, locked_settings, needs_core_pattern
+from support.crashes import needs_crashprobe
+from support.proc import processes_with
 
 DEMO = paths.REPO / "scripts" / "demo"
+
+# Of the record about the crash, as the collector has it.
+CRASH = "   #0 parse_header() - [viewer] - crash.c:4 +0x"
 
 pytestmark = pytest.mark.skipif(
     paths.is_sanitized(), reason="the demo compiles programs without the sanitizer of this build"
@@ -25,22 +31,14 @@ def folder():
         yield pathlib.Path(path)
 
 
+def settings():
+    return [(KERNEL / name).read_text() for name in ("core_pattern", "core_pipe_limit")]
+
+
 @pytest.fixture
 def environment(folder):
     """Lets the demo use the programs under test, and puts what it makes where we can look."""
     return {**os.environ, "TMPDIR": str(folder), "TELEMETRICS_BUILD": str(paths.BUILD)}
-
-
-def processes_with(text):
-    """Pids of processes that have `text` in their command line."""
-    found = []
-    for entry in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if text.encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            pass  # it has ended meanwhile
-    return found
 
 
 def test_every_record_arrives_and_nothing_is_left_behind(environment, folder):
@@ -53,8 +51,53 @@ def test_every_record_arrives_and_nothing_is_left_behind(environment, folder):
                            "org.example/demo/c", "org.example/demo/cpp",
                            "org.example/demo/offline"):
         assert re.search(rf"^ +{classification} ", demo.stdout, re.MULTILINE), demo.stdout
+    if "core limit" not in demo.stdout and "This machine gives cores to" not in demo.stdout:
+        assert CRASH in demo.stdout
     assert list(folder.iterdir()) == []
     assert processes_with(str(folder)) == []
+
+
+@needs_core_pattern
+@needs_crashprobe
+def test_with_crash_the_kernel_calls_crashprobe_and_gets_its_settings_back(environment):
+    with locked_settings():
+        before = settings()
+    demo = subprocess.run([DEMO, "--once", "--crash"], env=environment, capture_output=True,
+                          text=True, timeout=300)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "kernel.core_pattern, for a moment: |$DEMO/h -p %e" in demo.stdout
+    assert CRASH in demo.stdout
+    with locked_settings():
+        assert settings() == before
+
+
+@needs_core_pattern
+@needs_crashprobe
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_kernel_gets_its_settings_back_also_when_the_demo_is_ended(environment, which):
+    with locked_settings():
+        before = settings()
+    with subprocess.Popen([DEMO, "--crash"], env=environment, stdout=subprocess.PIPE, text=True,
+                          start_new_session=True) as demo:
+        for line in demo.stdout:
+            if "for a moment" in line:
+                break
+        os.kill(demo.pid, which)
+        demo.wait(timeout=30)
+        # What holds the lock puts them back first.
+        with locked_settings():
+            assert settings() == before
+        if which == signal.SIGKILL:
+            # Its programs have nobody who ends them.
+            os.killpg(demo.pid, signal.SIGKILL)
+        demo.stdout.read()
+
+
+def test_says_who_may_change_the_kernels_settings(environment):
+    demo = subprocess.run([DEMO, "--crash"], env=environment, capture_output=True, text=True,
+                          user=65534 if os.getuid() == 0 else None)
+    assert demo.returncode == 1
+    assert demo.stderr == "demo: --crash changes kernel.core_pattern, which only root may\n"
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -241,6 +241,19 @@ def test_a_core_pattern_that_names_a_crashprobe_that_is_gone(well, folder):
     assert doctor_in(well, core_pattern(folder, f"|{program} -p %e")).code == 0
 
 
+# Where the kernel has a socket for crashes, doctor took the one of crashprobe.socket for somebody else's.
+@needs_root
+@pytest.mark.parametrize("mode", ["@", "@@"])
+def test_a_core_pattern_that_names_the_socket_of_crashprobe(well, folder, mode):
+    path = fake_systemctl(folder / "bin", "exit 0")  # it is enabled
+    ours = f"{SYSTEMD}\n{core_pattern(folder, mode + '/run/telemetry/core')}\nmkdir -p /run/telemetry"
+    finds(doctor_in(well, ours, PATH=path), "core pattern", "nobody listens there: crashes are lost",
+          "systemctl restart crashprobe.socket")
+    assert doctor_in(well, f"{ours}\ntouch /run/telemetry/core", PATH=path).code == 0
+    finds(doctor_in(well, f"{SYSTEMD}\n{core_pattern(folder, mode + '/run/somebody/core')}", PATH=path),
+          "core pattern", "crashes go to another program")
+
+
 # ---- the way of the records
 
 
@@ -411,8 +424,8 @@ def test_a_full_spool(make_machine, away):
 
 def test_records_that_will_soon_be_given_up(make_machine, away):
     machine = make_machine(server=away.url, record_expiry=60)
-    old = new_record_id(time.time() - 40 * 60)
-    machine.put_into_spool(f"{old}-0-1", spool_file_bytes(sample_headers(), b"x"))
+    machine.put_into_spool(f"{new_record_id()}-0-1", spool_file_bytes(sample_headers(), b"x"),
+                           age=40 * 60)
     machine.start()
     machine.wait_for(found=1)
     wait_until(lambda: machine.status()["last_error"] and not machine.status()["under_way"])

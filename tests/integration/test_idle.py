@@ -1,6 +1,8 @@
-"""An idle telemd costs nothing: no system call, and little memory whatever waits."""
+"""An idle telemd costs nothing: no system call, and little memory whatever waits; a record costs
+little."""
 
 import os
+import re
 import shutil
 import time
 
@@ -8,6 +10,7 @@ import pytest
 
 from support import paths
 from support.frames import frame, sample_headers
+from support.marks import needs_strace
 from support.proc import private_kib, run_time_ns, trace_system_calls
 from support.waiting import wait_until
 
@@ -79,3 +82,27 @@ def test_with_ten_thousand_waiting_it_has_little_private_memory(make_machine, aw
     machine.reload()
     machine.wait_for(delivered=WAITING, waiting=0, timeout=60)
     assert machine.spool_files() == []
+
+
+def count_calls(make_machine, sink, log, records):
+    """System calls of telemd and telem-deliver from start to end, with so many records."""
+    machine = make_machine(server=sink.url, rate_limit_enabled=False)
+    machine.start(wrapper=["strace", "-f", "-D", "-c", "-U", "name,calls", "-o", log])
+    for _ in range(records):
+        assert machine.send() == 0
+    machine.wait_for(delivered=records)
+    assert machine.stop() == 0
+    [total] = wait_until(lambda: re.findall(r"(\d+) total|total +(\d+)$",
+                                            log.read_text() if log.exists() else "", re.M),
+                         what="strace's table")
+    return int("".join(total))
+
+
+# 78 it were once, and a connection to the server.
+@needs_strace
+def test_a_record_costs_few_system_calls(make_machine, sink, folder):
+    few = count_calls(make_machine, sink, folder / "few", 10)
+    many = count_calls(make_machine, sink, folder / "many", 310)
+    each = (many - few) / 300
+    print(f"{each:.1f} system calls a record")
+    assert each < 30  # scripts/bench, whose sender is faster, finds below 25

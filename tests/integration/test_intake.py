@@ -387,6 +387,8 @@ def test_on_a_full_disk_the_sender_learns_of_it_and_nothing_is_torn(make_machine
     assert {len(r.body) for r in away.wait_for(taken)} == {30_000}
     machine.wait_for(waiting=0)
     assert machine.send() == TAKEN_OVER
+    # The books are checked from outside of the mount: nothing may lie in there by then.
+    machine.wait_for(waiting=0)
 
 
 def test_no_descriptor_is_left_behind(make_machine):
@@ -403,6 +405,16 @@ def test_no_descriptor_is_left_behind(make_machine):
 
     first = after(1)
     wait_until(lambda: after(20) <= first, what="as many descriptors as before")
+
+
+def test_who_has_said_all_gets_its_answers_and_is_closed(machine, sink):
+    event_ids, frames = records(3)
+    with machine.connect() as connection:
+        connection.send(b"".join(frames))
+        connection.finish_writing()
+        assert connection.read_statuses(3) == [TAKEN_OVER] * 3
+        assert connection.is_closed_by_daemon()
+    assert sorted(r.headers["event_id"] for r in sink.wait_for(3)) == sorted(event_ids)
 
 
 def test_a_client_may_shut_down_its_reading_side(machine, sink):

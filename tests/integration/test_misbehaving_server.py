@@ -2,13 +2,11 @@
 
 import contextlib
 import gzip
-import http.server
 import json
 import os
 import select
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
 
@@ -18,6 +16,7 @@ from support import paths
 from support.certificates import Authority
 from support.frames import frame, header_text, new_record_id, sample_headers
 from support.http_sink import CLOSE, GARBAGE, RESET, Answer, Cut, HttpSink
+from support.tls_server import tls_server
 from support.waiting import wait_until
 
 from test_deliver_by_hand import run, settings_line, stream_record, text_form, verdicts
@@ -169,40 +168,6 @@ def test_servers_that_are_too_slow_are_given_up_on():
 
 
 # TLS
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.bodies.append(body)
-        self.send_response(201)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def tls_server(cert, key, client_ca=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    if client_ca:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(client_ca)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.bodies = []
-    server.handle_error = lambda *_: None
-    server.socket = context.wrap_socket(server.socket, server_side=True,
-                                        do_handshake_on_connect=False)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server, f"https://127.0.0.1:{server.server_address[1]}/v2/collector"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -10,23 +10,10 @@ import subprocess
 import pytest
 
 from support import paths
+from support.errands import ERRANDS, NO_PART
 from support.frames import OPTED_OUT
 from support.marks import needs_strace
 from support.waiting import wait_until
-
-# What each program is asked to do: the thing that it would report or store something for.
-ERRANDS = {
-    "crashprobe": ["-f", "{config}", "-c", "/proc/self/exe"],
-    "hprobe": ["-f", "{config}"],
-    "klogscanner": ["-f", "{config}", "--log", "/proc/cpuinfo"],
-    "telem-record-gen": ["-f", "{config}", "-c", "org.example/a/b", "-p", "secret"],
-    "telemctl": ["-f", "{config}", "status"],
-    "telemd": None,  # has a test of its own
-}
-NO_PART = {
-    "telem-collector": "takes the records of other machines, whose users were asked there",
-    "telem-deliver": "has no configuration and is started by telemd, or by hand with a URL",
-}
 
 TRACED = "socket,write,writev,pwrite64,pwritev,sendto,sendmsg,sendmmsg,ftruncate,rename,renameat,linkat"
 

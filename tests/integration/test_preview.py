@@ -1,12 +1,15 @@
 """telemctl preview and telemctl test: what would be sent, and whether it arrives."""
 
+import json
 import os
+import re
 import subprocess
 import time
 
 import pytest
 
 from support import paths
+from support.crashes import CRASHPROBE, Report, needs_crashprobe
 from support.frames import MAX_PAYLOAD, TAKEN_OVER, header_text, sample_headers, spool_file_bytes
 from support.http_sink import HANG, Answer
 from support.telemctl import answer, complaint, on_terminal, telemctl
@@ -49,9 +52,94 @@ def test_preview_works_without_consent_and_without_telemd_and_sends_nothing(make
     assert done.returncode == 0
     assert "POST /v2/collector HTTP/1.1\n" in done.stdout  # universal newlines
     assert f"Host: 127.0.0.1:{sink.port}\n" in done.stdout
-    assert "a sample of hprobe:" in done.stderr and "--heartbeat" in done.stderr
     assert "telemd has not made a machine id yet" in done.stderr
     assert sink.connections == 0 and not machine.control.exists()
+
+
+# Each probe with the classification of its sample, and words that show what has made it.
+SAMPLES = {
+    "hprobe": ("hello/world", "hello\n"),
+    "hprobe --heartbeat": ("heartbeat/ping", "hello\n"),
+    # What runs here lies outside of /usr.
+    "crashprobe": ("crash/unknown", "Crash from third party\n"),
+    "klogscanner": ("kernel/warning", "\nGuilty : sample_drain\n"),
+    "oopsprobe": ("kernel/bug", "\nGuilty : sample_fill\n"),
+    "pstoreprobe": ("kernel/bug", "\nPanic : Kernel panic - not syncing: Fatal exception in interrupt\n"),
+    "bertprobe": ("bert/debug",
+                  "\nError 1 : memory, fatal, type multi-bit ECC, address 0x12345f000, node 2\n"),
+    "journalprobe": ("journal/error", "\nUnit: sample.service\n"),
+}
+
+
+def requests_in(shown):
+    """The requests that stand one after the other: heads, as dicts, and bodies."""
+    requests = []
+    while shown:
+        head, _, rest = shown.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        size = int(fields["Content-Length"])
+        requests.append((fields, rest[:size].decode()))
+        shown = rest[size:]
+    return requests
+
+
+def test_preview_shows_a_sample_of_each_probe(make_machine, sink):
+    machine = make_machine(server=sink.url)
+    machine.opt_out()
+    before = sorted(machine.root.rglob("*"))
+    done = telemctl(machine, "preview", text=False)
+    assert done.returncode == 0, done.stderr
+    installed = [name for name in SAMPLES if (paths.BUILD / "bin" / name.split()[0]).exists()]
+    assert re.findall(r"^telemctl: a sample of ([\w -]+?)(?: \(.*\))?:$", done.stderr.decode(),
+                      re.M) == installed
+    requests = requests_in(done.stdout)
+    assert [(head["classification"], SAMPLES[name][1] in "\n" + body)
+            for name, (head, body) in zip(installed, requests, strict=True)] == [
+                (f"org.clearlinux/{SAMPLES[name][0]}", True) for name in installed]
+    # Nothing is remembered, and nobody hears of it.
+    assert sorted(machine.root.rglob("*")) == before and sink.connections == 0
+
+
+def test_preview_says_how_to_see_what_a_probe_makes_of_evidence_at_hand(machine):
+    said = telemctl(machine, "preview").stderr
+    ways = re.findall(r"\(of evidence at hand: (\w+) (-n .*?) [A-Z]+ \| telemctl preview -\)", said)
+    assert {"klogscanner", "oopsprobe", "pstoreprobe", "bertprobe"} <= {name for name, _ in ways}
+    for name, options in ways:
+        taken = subprocess.run([paths.BUILD / "bin" / name, "--help"], text=True,
+                               stdout=subprocess.PIPE, check=True).stdout
+        assert all(re.search(rf"(?<![\w-]){option}\b", taken) for option in options.split())
+
+
+@needs_crashprobe
+def test_the_sample_of_a_crash_is_what_crashprobe_makes_of_a_process(make_machine):
+    machine = make_machine(crash_report_paths=CRASHPROBE)
+    done = subprocess.run([CRASHPROBE, "-f", machine.config, "--sample", "--json"],
+                          capture_output=True, check=True, timeout=60)
+    record = json.loads(done.stdout)
+    assert record["classification"] == "org.clearlinux/crash/clr" and record["severity"] == "3"
+    report = Report(record["payload"])
+    assert report.field("Signal") == "6 (SIGABRT) code -6 (SI_TKILL)"
+    # Where it stands, and who has called that.
+    callers = ["StandWhereItFails", "WorkUntilItFails", "ShowSampleCrash"]
+    assert [name for name in (full.split("::")[-1] for full in report.names)
+            if name in callers] == callers
+    assert report.stable and report.exact and report.modules
+    left = subprocess.run(["pgrep", "-f", machine.config], stdout=subprocess.PIPE, check=False)
+    assert left.stdout == b""
+
+
+@pytest.mark.parametrize("program", ["klogscanner", "oopsprobe", "pstoreprobe", "bertprobe"])
+def test_a_sample_leaves_evidence_and_memory_as_they_are(machine, sink, program):
+    folder = machine.cache / ("oops" if program == "oopsprobe" else "pstore")
+    folder.mkdir(parents=True, exist_ok=True)
+    evidence = folder / "dmesg-efi_pstore-170000000001001"
+    evidence.write_text("Oops#1 Part1\n[    1.000000] BUG: unable to handle page fault\n")
+    before = sorted(machine.cache.rglob("*"))
+    for _ in range(2):  # it is not remembered as sent
+        done = subprocess.run([paths.BUILD / "bin" / program, "-f", machine.config, "--sample"],
+                              capture_output=True, timeout=60, check=True)
+        assert done.stdout.startswith(b"record_format_version: ") and done.stderr == b""
+    assert sorted(machine.cache.rglob("*")) == before and sink.connections == 0
 
 
 def test_preview_heeds_the_settings_of_delivery_and_no_proxy(make_machine):

@@ -86,6 +86,7 @@ def test_a_golden_journal_goes_on(golden, make_machine, sink):
 
 def test_a_torn_last_line_of_the_journal_is_ended(make_machine, sink):
     machine = make_machine(server=sink.url)
+    machine.has_torn_lines = True
     machine.journal_file.write_bytes(b"91c824f76f470c73fcc99abe1eb5cc31\x1e17954")
     machine.give(machine.journal_file)
     machine.start()

@@ -103,6 +103,7 @@ ALL_STATES = "spooled, delivered, rejected, dropped, expired, evicted or local"
         (["status", "-j"], "unknown option '-j'"),
         (["config", "x"], "unexpected argument 'x'"),
         (["config", "--check"], "option --check needs a value"),
+        (["preview", "--explain", "x"], "--explain and a FILE do not go together"),
         (["config", "--check", "x", "--json"], "--json and --check do not go together"),
     ],
 )

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from . import paths
+from .core_pattern import locked_settings
 from .waiting import DEADLINE
 
 CRASHPROBE = paths.BUILD / "bin" / "crashprobe"
@@ -34,8 +35,8 @@ class Frame:
 
     @property
     def name(self):
-        """Without arguments."""
-        return re.sub(r"\(.*", "", self.function)
+        """Without arguments; "main.(*Type).Method" and "(anonymous namespace)::f" are names."""
+        return re.sub(r"\((?!\*|anonymous namespace).*", "", self.function)
 
     def __repr__(self):
         return f"#{self.number} {self.function} [{self.module}] {self.file}:{self.line}"
@@ -94,6 +95,11 @@ def files_are_cores():
 
 def make_core(command, folder, environment=None):
     """Runs `command` in `folder` until it crashes; its core."""
+    with locked_settings():
+        return _make_core(command, folder, environment)
+
+
+def _make_core(command, folder, environment):
     if not files_are_cores():
         pytest.skip("this machine does not write cores into the folder of the process")
     before = set(folder.iterdir())

@@ -1,9 +1,14 @@
 """A daemon for tests of those who send: it takes frames apart from nothing but their length, and
 answers as it is told."""
 
+import contextlib
+import select
 import socket
 import struct
 import threading
+import time
+
+from .waiting import DEADLINE
 
 
 class FrameServer:
@@ -13,12 +18,18 @@ class FrameServer:
 
     def __init__(self, path, answers=(0,)):
         self.frames = []
+        self.times = []  # when each was there, of time.monotonic()
         self._answers = list(answers)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    def of_process(self, pid):
+        """Indices of the records about a crash of this process. Others crash, too, while the kernel
+        calls a crashprobe of ours."""
+        return [number for number, frame in enumerate(self.frames) if b"\nPID: %d\n" % pid in frame]
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -41,9 +52,15 @@ class FrameServer:
             if not more:
                 break
             data += more
+        self.times.append(time.monotonic())
         self.frames.append(data)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if answer == "hang":
-            connection.recv(1)
+            # That it says no more does not mean that it is gone.
+            gone = select.poll()
+            gone.register(connection, select.POLLHUP)
+            gone.poll(DEADLINE * 1000)
         elif answer != "close":
-            connection.send(bytes([answer]))
+            # Whoever was killed meanwhile reads no answer.
+            with contextlib.suppress(BrokenPipeError):
+                connection.send(bytes([answer]))

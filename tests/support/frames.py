@@ -55,6 +55,11 @@ def frame_2x(headers, payload=b"", config_path=None):
     return struct.pack("=I", len(rest) + 4) + rest
 
 
+def payload_of_frame(data):
+    """The text of what `frame` made: behind both sizes and the headers, in front of the NUL."""
+    return data[8 + struct.unpack_from("=I", data, 4)[0]:-1].decode()
+
+
 def parse_headers(text):
     """Fifteen lines by name; what stands behind them is returned as the second value."""
     headers = {}

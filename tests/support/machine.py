@@ -8,12 +8,14 @@ import pwd
 import resource
 import signal
 import socket
+import struct
 import subprocess
 
 from . import paths
 from .frames import frame, sample_headers
-from .journal import last_states, read_journal
+from .journal import check_states, last_states, read_journal
 from .proc import children
+from .service_manager import PerConnectionUnit
 from .waiting import DEADLINE, wait_until
 
 
@@ -35,8 +37,11 @@ class Connection:
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(DEADLINE)
+        # Not by settimeout(): then connect() would fail at once while the backlog is full.
+        limit = struct.pack("ll", int(DEADLINE), 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._socket.connect(str(path))
+        self._socket.settimeout(DEADLINE)
 
     def __enter__(self):
         return self
@@ -102,6 +107,9 @@ class Machine:
         self.rejected_dir = self.state / "rejected"
         self.errors = self.root / "telemd.stderr"
         self.process = None
+        self.deliver_unit = None
+        self.was_killed = False
+        self.has_torn_lines = False  # whether the journal may have some; else one is a fault
         self._folders = [self.config_dir, self.spool, self.state, self.log, self.cache,
                          self.socket.parent]
         self.root.chmod(0o755)
@@ -197,14 +205,26 @@ class Machine:
         return code
 
     def kill(self):
+        self.was_killed = True
         self.process.kill()
         self.process.wait()
 
     def reload(self):
         self.send_signal(signal.SIGHUP)
 
+    def give_telem_deliver_a_socket(self, **environment):
+        """As telem-deliver.socket does: telemd connects, and another user sends. Only root can have
+        another user. `environment`: variables to add to telem-deliver's."""
+        is_root = os.getuid() == 0
+        self.deliver_unit = PerConnectionUnit(
+            self.socket.parent / "deliver",
+            paths.program_for_everybody(paths.TELEM_DELIVER) if is_root else paths.TELEM_DELIVER,
+            self.errors, NOBODY if is_root else None, **environment)
+
     def deliverers(self):
         """Pids of telem-deliver."""
+        if self.deliver_unit:
+            return self.deliver_unit.pids()
         return children(self.process.pid)
 
     def said(self):
@@ -246,8 +266,32 @@ class Machine:
                    ("delivered", "waiting", "rejected", "evicted", "expired", "local"))
         assert came == went, s
 
+    def check_books(self):
+        """The sums are right, and the status, the journal and the folders tell the same of each
+        record. Waits for a moment in which nothing changes between two looks."""
+        self.check_sums()
+
+        def look():
+            counts = self._counts()
+            lines = read_journal(self.journal_file, has_torn_lines=True)
+            books = counts, lines, self.spool_files(), self._spool_blocks()
+            return books if self._counts() == counts else None
+
+        counts, lines, waiting, blocks = wait_until(look, what="telemd at rest")
+        self.check_sums()
+        told = (counts, [path.name for path in waiting])
+        assert (counts["waiting"], counts["spool_bytes"]) == (len(waiting), blocks), told
+        check_states(lines, {path.name.split("-")[0] for path in waiting}, self.was_killed)
+
+    def _counts(self):
+        status = self.status()
+        return {name: value for name, value in status.items() if isinstance(value, int)}
+
+    def _spool_blocks(self):
+        return sum(-(-path.lstat().st_size // 4096) * 4096 for path in self.spool_files())
+
     def journal(self):
-        return read_journal(self.journal_file)
+        return read_journal(self.journal_file, self.has_torn_lines)
 
     def states(self):
         """The last state of each record in the journal, by event id."""
@@ -308,3 +352,5 @@ class Machine:
     def close(self):
         if self.is_alive():
             self.kill()
+        if self.deliver_unit:
+            self.deliver_unit.close()

@@ -24,6 +24,18 @@ def children(pid):
     return found
 
 
+def processes_with(text):
+    """Pids of processes that have `text` in their command line."""
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if str(text).encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            pass  # it has ended meanwhile
+    return found
+
+
 def run_time_ns(pid):
     """Nanoseconds that all threads of `pid` have spent on a CPU. Unchanged means: it did not run,
     so it made no system call either."""
@@ -33,10 +45,22 @@ def run_time_ns(pid):
     return total
 
 
+def cpu_seconds(pid):
+    """User and system time of `pid` and its threads, of clock ticks (proc(5))."""
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def private_kib(pid):
     """Private_Clean + Private_Dirty."""
     rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", rollup, re.M))
+
+
+def peak_kib(pid):
+    """The most that `pid` ever had in memory, shared pages included."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)[1])
 
 
 def open_descriptors(pid):

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import threading
 
 from .waiting import wait_until
 
@@ -13,6 +15,54 @@ def listen(path, kind=socket.SOCK_STREAM):
     os.chmod(path, 0o666)
     sock.listen(128)
     return sock
+
+
+class PerConnectionUnit:
+    """A socket unit with Accept=yes whose service has StandardInput=socket: each connection gets a
+    process of its own. `environment`: variables to add."""
+
+    def __init__(self, path, program, log, user=None, **environment):
+        self._program = program
+        self._log = log
+        self._user = user
+        self._environment = {**os.environ, **environment}
+        self._socket = listen(path)
+        self._children = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection, open(self._log, "ab") as log:
+                self._children.append(subprocess.Popen(
+                    [self._program], stdin=connection, stdout=connection, stderr=log,
+                    env=self._environment, user=self._user, group=self._user, extra_groups=[] if self._user else None))
+
+    def started(self):
+        """How many processes there were so far."""
+        return len(self._children)
+
+    def pids(self):
+        """Of those that live."""
+        return [child.pid for child in self._children if child.poll() is None]
+
+    def stop_listening(self):
+        """The socket stays in the file system, as systemd leaves it."""
+        # close() alone would not wake accept().
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def close(self):
+        if self._socket.fileno() >= 0:
+            self.stop_listening()
+        for child in self._children:
+            child.kill()
+            child.wait()
 
 
 class NotifySocket:

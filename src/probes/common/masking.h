@@ -10,7 +10,11 @@ namespace telem {
 
 // `text` with every find of the rules (masking.cc) replaced by a word in angle brackets that says
 // what stood there, and with bytes that are not printable ASCII replaced by `?` (newline and tab
-// stay).
-std::string MaskPersonalData(std::string_view text);
+// stay). `host_name`: of the machine that wrote it, which is masked, too, with or without its
+// domain; empty: not known.
+std::string MaskPersonalData(std::string_view text, std::string_view host_name = {});
+
+// The name of this machine, as uname(2) has it when it is first asked for.
+const std::string& OwnHostName();
 
 }  // namespace telem

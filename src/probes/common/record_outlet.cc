@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "config/consent.h"
+#include "probes/common/sent_events.h"
 #include "record/headers.h"
 #include "telemetry.h"
 
@@ -25,6 +27,10 @@ Result<bool> TakeProbeOption(int letter, const char* argument, ProbeOptions& opt
     case kJsonOption:
       options.json = true;
       return true;
+    case kSampleOption:
+      options.sample = true;
+      options.post = false;
+      return true;
     case 'f': {
       TELEM_TRY(options.config_file, FindConfigFile(argument));
       return true;
@@ -45,6 +51,10 @@ Status CheckProbeOptions(const ProbeOptions& options) {
     return Fail(ErrorCode::kInvalid, "--json goes with -n/--no-post only");
   }
   return {};
+}
+
+bool IsHopeless(const Error& error) {
+  return error.code == ErrorCode::kInvalid || error.code == ErrorCode::kTooLarge;
 }
 
 Result<RecordOutlet> RecordOutlet::Open(const ProbeOptions& options) {
@@ -75,6 +85,20 @@ Status RecordOutlet::Hand(const ProbeRecord& record) const {
   error = tm_send_record(ref);
   if (error != 0) return Fail(CodeFromErrno(-error), ExplainSendError(error));
   return {};
+}
+
+bool RecordOutlet::IsBeforeConsent(std::chrono::sys_seconds when) const {
+  if (!options_.post) return false;
+  const auto since = ReadConsentSince(settings_);
+  return since && when < *since;
+}
+
+Status RecordOutlet::HandOnce(const ProbeRecord& record) const {
+  if (!options_.post) return Hand(record);
+  const SentEvents events(settings_.cache_dir + "/sent-events", settings_.log_dir + "/journal");
+  // The journal knows events, not aspects of them.
+  const std::string_view in_journal = record.aspect.empty() ? record.event_id : std::string_view();
+  return events.SendOnce(record.event_id + record.aspect, in_journal, [&] { return Hand(record); });
 }
 
 }  // namespace telem

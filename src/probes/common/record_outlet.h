@@ -2,36 +2,40 @@
 // Also the options that all probes share.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "base/command_line.h"
 #include "base/result.h"
 #include "config/settings.h"
 #include "probes/common/probe_main.h"
 
 namespace telem {
 
-// What stands in the help of every probe that has these options, and their rows and letters for
-// getopt_long(3).
-#define TELEM_PROBE_HELP                                                  \
-  "  -n, --no-post           print the records instead of sending them\n" \
-  "      --json              with -n: print each as one JSON object\n"    \
-  "  -f, --config-file FILE  take the configuration from FILE\n"          \
-  "  -h, --help              print this help\n"                           \
-  "  -V, --version           print the version\n"
-#define TELEM_PROBE_OPTIONS                                                                  \
-  {"no-post", no_argument, nullptr, 'n'}, {"json", no_argument, nullptr, kJsonOption},       \
-      {"config-file", required_argument, nullptr, 'f'}, {"help", no_argument, nullptr, 'h'}, \
-      {"version", no_argument, nullptr, 'V'}
-#define TELEM_PROBE_LETTERS "nf:hV"
+inline constexpr int kJsonOption = 1000;  // have no letter
+inline constexpr int kSampleOption = 1001;
 
-inline constexpr int kJsonOption = 1000;  // has no letter
+// What a probe has that sends records, ...
+inline constexpr OptionRow kProbeOptions[] = {
+    {"no-post", 'n', nullptr, "print the records instead of sending them"},
+    {"json", kJsonOption, nullptr, "with -n: print each as one JSON object"},
+    {"sample", kSampleOption, nullptr, "print the record of sample evidence that is built in"},
+    {"config-file", 'f', "FILE", "take the configuration from FILE"},
+    {"help", 'h', nullptr, "print this help"},
+    {"version", 'V', nullptr, "print the version"},
+};
+// ... and one that sends none.
+inline constexpr std::span<const OptionRow> kOptionsWithoutRecords =
+    std::span(kProbeOptions).subspan(3);
 
 struct ProbeOptions {
   std::string config_file = {};
   bool post = true;
   bool json = false;
+  bool sample = false;  // then `post` is false
   bool help = false;
   bool version = false;
 };
@@ -48,7 +52,12 @@ struct ProbeRecord {
   uint32_t severity = 1;
   std::string payload;   // NUL bytes become `?`; cut at the limit of a payload
   std::string event_id;  // 32 lower-case hex digits; empty: a random one
+  // What it tells of the event, where there may be several records of one: "panic". No blank.
+  std::string aspect = {};
 };
+
+// Whether trying again will not help: telemd never takes this record.
+bool IsHopeless(const Error& error);
 
 class RecordOutlet {
  public:
@@ -61,8 +70,20 @@ class RecordOutlet {
   // Whether records are wanted: the user has not opted out, or they are only shown.
   bool IsWanted() const;
 
+  // Those that it was opened with.
+  const Settings& settings() const { return settings_; }
+
   // Prints the record, or sends it; success means that telemd has taken it over.
   Status Hand(const ProbeRecord& record) const;
+
+  // As Hand(), unless telemd has had a record of the same event and aspect from any probe before.
+  Status HandOnce(const ProbeRecord& record) const;
+
+  // Whether records are sent, and not only shown.
+  bool posts() const { return options_.post; }
+
+  // Whether evidence of this time is from before the user's consent, and so must not be sent.
+  bool IsBeforeConsent(std::chrono::sys_seconds when) const;
 
  private:
   ProbeOptions options_;

@@ -32,14 +32,55 @@ struct Saved {
   std::string ours;
 };
 
+// The folder may belong to telemd's user, and what stands in this file becomes a program that the
+// kernel starts as root: it counts only when whoever may change the kernel's settings wrote it.
 Result<Saved> ReadSaved(const Settings& settings) {
-  TELEM_TRY(const std::string text, ReadFile(SavedPath(settings), kMaxSetting));
+  const std::string path = SavedPath(settings);
+  TELEM_TRY(const UniqueFd file,
+            OpenAt(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  struct stat st;
+  if (::fstat(file.get(), &st) != 0) return SystemError("stat '" + path + "'", errno);
+  constexpr mode_t kOthersWrite = 022;
+  if (!S_ISREG(st.st_mode) || st.st_uid != ::geteuid() || st.st_nlink != 1 ||
+      (st.st_mode & kOthersWrite) != 0) {
+    return Fail(ErrorCode::kDenied, "'" + path + "' is not ours, so nothing is put back");
+  }
+  TELEM_TRY(const std::string text, ReadAll(file.get(), kMaxSetting));
   std::string_view rest = text;
   Saved saved;
   saved.pattern = TakeUntil(rest, '\n');
   saved.limit = TakeUntil(rest, '\n');
   saved.ours = TakeUntil(rest, '\n');
   return saved;
+}
+
+Status RemoveSaved(const Settings& settings) {
+  const std::string path = SavedPath(settings);
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+  return SystemError("unlink '" + path + "'", errno);
+}
+
+Status WriteSaved(const Settings& settings, const Saved& saved) {
+  // What ReplaceFile() would write to may be somebody's already.
+  const std::string fresh = SavedPath(settings) + ".new";
+  if (::unlink(fresh.c_str()) != 0 && errno != ENOENT) {
+    return SystemError("unlink '" + fresh + "'", errno);
+  }
+  return ReplaceFile(SavedPath(settings),
+                     saved.pattern + "\n" + saved.limit + "\n" + saved.ours + "\n", 0644);
+}
+
+// proc(5), /proc/PID/mountinfo: the fifth field is the mount point as this process sees it.
+bool IsRootAMount() {
+  constexpr size_t kMaxMounts = size_t{16} * 1024 * 1024;
+  const auto mounts = ReadFile("/proc/self/mountinfo", kMaxMounts);
+  std::string_view rest = mounts ? std::string_view(*mounts) : "";
+  while (!rest.empty()) {
+    std::string_view line = TakeUntil(rest, '\n');
+    for (int field = 1; field < 5; ++field) TakeUntil(line, ' ');
+    if (TakeUntil(line, ' ') == "/") return true;
+  }
+  return false;
 }
 
 bool IsSystemdCoredump(std::string_view pattern) {
@@ -86,14 +127,20 @@ Status CorePattern::SetUp() {
   }
   Saved saved{pattern, limit, ""};
   if (const auto before = ReadSaved(settings_); before && before->ours == pattern) saved = *before;
+  refused_.clear();
   Status done = Fail(ErrorCode::kInvalid, "the path of crashprobe is too long for the kernel");
   for (const std::string& wanted : Wanted()) {
     // Written down first: what we set can then be undone whatever happens.
-    const std::string text = saved.pattern + "\n" + saved.limit + "\n" + wanted + "\n";
-    TELEM_CHECK(ReplaceFile(SavedPath(settings_), text, 0644));
-    TELEM_CHECK(Write("core_pipe_limit", kPipeLimit));
-    done = Write("core_pattern", wanted);
-    if (done) break;
+    saved.ours = wanted;
+    done = WriteSaved(settings_, saved);
+    if (done) done = Write("core_pipe_limit", kPipeLimit);
+    if (done) done = Write("core_pattern", wanted);
+    if (done) return {};
+    refused_.push_back("'" + wanted + "' is refused: " + done.error().message);
+  }
+  // What holds from here on is what was there; the first failure is the one to tell.
+  if (const Status undone = Restore(); !undone) {
+    done.error().message += "; " + undone.error().message;
   }
   return done;
 }
@@ -103,14 +150,13 @@ Status CorePattern::Restore() {
   if (!saved && saved.error().code == ErrorCode::kNotFound) return {};
   if (!saved) return std::unexpected(saved.error());
   TELEM_TRY(const std::string pattern, Read("core_pattern"));
-  if (pattern == saved->ours) {
-    TELEM_CHECK(Write("core_pattern", saved->pattern));
+  // Also when SetUp() or this was ended in between.
+  const bool is_former = pattern == saved->pattern;
+  if (pattern == saved->ours || is_former) {
+    if (!is_former) TELEM_CHECK(Write("core_pattern", saved->pattern));
     TELEM_CHECK(Write("core_pipe_limit", saved->limit));
   }
-  if (::unlink(SavedPath(settings_).c_str()) != 0 && errno != ENOENT) {
-    return SystemError("unlink '" + SavedPath(settings_) + "'", errno);
-  }
-  return {};
+  return RemoveSaved(settings_);
 }
 
 std::string CorePattern::Former(const Settings& settings) {
@@ -133,12 +179,18 @@ bool IsInContainerOrChroot() {
   }
   struct stat first;
   struct stat ours;
-  return ::stat("/proc/1/root/.", &first) != 0 || ::stat("/", &ours) != 0 ||
-         first.st_dev != ours.st_dev || first.st_ino != ours.st_ino;
+  if (::stat("/", &ours) != 0) return true;
+  if (::stat("/proc/1/root/.", &first) == 0) {
+    return first.st_dev != ours.st_dev || first.st_ino != ours.st_ino;
+  }
+  // Init has rights that we have not, as where a unit keeps some back. A chroot is mostly a folder,
+  // and then no mount is at its root.
+  return errno != EACCES || !IsRootAMount();
 }
 
 std::string ExpandCorePattern(std::string_view pattern, const CoreFileValues& values) {
   std::string out;
+  bool has_pid = false;
   // As the kernel does it: no slash, and no name that leads elsewhere.
   const auto name = [&](std::string text) {
     std::replace(text.begin(), text.end(), '/', '!');
@@ -160,6 +212,7 @@ std::string ExpandCorePattern(std::string_view pattern, const CoreFileValues& va
         break;
       case 'p':
         AppendSigned(out, values.inner_pid);
+        has_pid = true;
         break;
       case 'I':
         AppendSigned(out, values.tid);
@@ -200,6 +253,10 @@ std::string ExpandCorePattern(std::string_view pattern, const CoreFileValues& va
       default:
         break;
     }
+  }
+  if (values.uses_pid && !has_pid) {
+    out += '.';
+    AppendSigned(out, values.inner_pid);
   }
   return out;
 }

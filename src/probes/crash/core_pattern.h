@@ -18,16 +18,20 @@ inline constexpr char kCoreSocket[] = "/run/telemetry/core";
 
 class CorePattern {
  public:
-  // `kernel` is /proc/sys/kernel, `program` the path of crashprobe as the kernel shall call it,
-  // `socket` where a service may wait for cores (kCoreSocket).
+  // `kernel` is /proc/sys/kernel, `program` crashprobe as the kernel shall call it (its path, and
+  // maybe options), `socket` where a service may wait for cores (kCoreSocket).
   CorePattern(std::string kernel, std::string program, std::string socket, const Settings& settings)
       : kernel_(std::move(kernel)),
         program_(std::move(program)),
         socket_(std::move(socket)),
         settings_(settings) {}
 
-  // Repeating it changes nothing. kBusy where systemd-coredump has it and shall keep it.
+  // Repeating it changes nothing, and a failure leaves everything as it was. kBusy where
+  // systemd-coredump has it and shall keep it.
   Status SetUp();
+
+  // Why the last SetUp() took less than the best, a sentence each.
+  const std::vector<std::string>& refused() const { return refused_; }
 
   // Puts back what SetUp() found. Nothing to do where it was not called, and where somebody else
   // has changed the pattern since: that one is not ours to change.
@@ -46,16 +50,18 @@ class CorePattern {
   std::string program_;
   std::string socket_;
   const Settings& settings_;
+  std::vector<std::string> refused_;
 };
 
 // Whether this process sees a kernel that is not its own: a container, or a chroot.
 bool IsInContainerOrChroot();
 
 // The name of a core file for `pattern`, as the kernel makes it (core(5)). `%` and what is not
-// known become nothing, as there. A core_uses_pid is not looked at.
+// known become nothing, as there.
 struct CoreFileValues {
+  bool uses_pid = false;  // kernel.core_uses_pid
   long long pid = 0;
-  long long inner_pid = 0;
+  long long inner_pid = 0;  // in its own pid namespace
   long long tid = 0;
   long long inner_tid = 0;
   unsigned long long uid = 0;

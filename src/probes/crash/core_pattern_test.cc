@@ -63,6 +63,38 @@ TEST_F(CorePatternTest, TakesTheSocketWhereTheKernelAndTheServiceHaveIt) {
   EXPECT_EQ(CorePattern::Former(settings_), "core.%p");
 }
 
+// A SetUp() that was killed had set core_pipe_limit, and nothing put it back.
+TEST_F(CorePatternTest, PutsTheLimitBackWhenOnlyThatWasSet) {
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  Set("core_pattern", "core.%p\n");
+  ASSERT_TRUE(Pattern().Restore().has_value());
+  EXPECT_EQ(Get("core_pattern"), "core.%p");
+  EXPECT_TRUE(Get("core_pipe_limit").starts_with("0"));
+}
+
+// telemd's user owns the folder: what it writes there would be started by the kernel as root.
+TEST_F(CorePatternTest, PutsNothingBackThatOthersCouldHaveWritten) {
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  const std::string saved = settings_.state_dir + "/core_pattern";
+  const std::string ours = Get("core_pattern");
+  ASSERT_EQ(::chmod(saved.c_str(), 0666), 0);
+  EXPECT_FALSE(Pattern().Restore().has_value());
+  EXPECT_EQ(CorePattern::Former(settings_), "");
+  ASSERT_EQ(::unlink(saved.c_str()), 0);
+  Set("evil", "|/tmp/evil\n0\n" + ours + "\n");
+  ASSERT_EQ(::symlink((folder_ + "/evil").c_str(), saved.c_str()), 0);
+  EXPECT_FALSE(Pattern().Restore().has_value());
+  EXPECT_EQ(Get("core_pattern"), ours);
+}
+
+TEST_F(CorePatternTest, ChangesNothingWhenItCannotDoAllOfIt) {
+  const std::string name(120, 'x');
+  EXPECT_FALSE(CorePattern(folder_, "/" + name, "", settings_).SetUp().has_value());
+  EXPECT_EQ(Get("core_pattern"), "core.%p");
+  EXPECT_EQ(Get("core_pipe_limit"), "0");
+  EXPECT_EQ(::access((settings_.state_dir + "/core_pattern").c_str(), F_OK), -1);
+}
+
 TEST_F(CorePatternTest, LeavesAPatternAloneThatSomebodyElseHasSetSince) {
   ASSERT_TRUE(Pattern().SetUp().has_value());
   Set("core_pattern", "|/usr/bin/other\n");
@@ -87,6 +119,11 @@ TEST(ExpandCorePatternTest, NamesFilesAsTheKernelDoes) {
   EXPECT_EQ(ExpandCorePattern("%E-%q-%", values), "!usr!bin!evil--");
   values.name = "..";
   EXPECT_EQ(ExpandCorePattern("%e", values), "!!");
+  values.uses_pid = true;
+  values.inner_pid = 7;
+  EXPECT_EQ(ExpandCorePattern("core", values), "core.7");
+  EXPECT_EQ(ExpandCorePattern("core-%p", values), "core-7");
+  EXPECT_EQ(ExpandCorePattern("core-%P", values), "core-42.7");
 }
 
 }  // namespace

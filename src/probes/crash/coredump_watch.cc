@@ -164,7 +164,7 @@ class Watch {
 std::optional<JournalFields> JournalExportReader::Next() {
   JournalFields fields;
   size_t at = 0;
-  while (at < buffer_.size()) {
+  while (!is_damaged_ || SkipDamage()) {
     const size_t end = buffer_.find('\n', at);
     if (end == std::string::npos) break;
     if (end == at) {
@@ -187,17 +187,27 @@ std::optional<JournalFields> JournalExportReader::Next() {
     std::memcpy(&size, buffer_.data() + end + 1, sizeof(size));
     const size_t value = end + 1 + sizeof(size);
     if (size > kMaxEntry) {
-      // No way to know where the next one begins but the next empty line.
+      is_damaged_ = true;
       buffer_.erase(0, value);
-      return std::nullopt;
+      fields.clear();
+      at = 0;
+      continue;
     }
     if (buffer_.size() - value <= size) break;
     if (IsWanted(line)) fields[std::string(line)] = buffer_.substr(value, size);
     at = value + size + 1;
   }
-  // Damage, or somebody's idea of filling our memory.
-  if (buffer_.size() > 2 * kMaxEntry) buffer_.clear();
+  // Somebody's idea of filling our memory.
+  if (buffer_.size() > 2 * kMaxEntry) is_damaged_ = true;
   return std::nullopt;
+}
+
+bool JournalExportReader::SkipDamage() {
+  const size_t end = buffer_.find("\n\n");
+  is_damaged_ = end == std::string::npos;
+  // The second half of such an end may still come.
+  buffer_.erase(0, !is_damaged_ ? end + 2 : buffer_.size() - (buffer_.ends_with('\n') ? 1 : 0));
+  return !is_damaged_;
 }
 
 std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thread) {
@@ -246,8 +256,9 @@ std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thr
     text += stack;
   }
   const std::vector<SignatureFrame>& stack = threads.front().second;
-  return text + "\nSignature: " + StableSignature(stack) + "   exact: " + ExactSignature(stack) +
-         "\n";
+  // The outermost frame is the program's _start.
+  return text + "\nSignature: " + StableSignature(stack) +
+         "   exact: " + ExactSignature(stack, PlainModule(stack.back().module)) + "\n";
 }
 
 int WatchCoredumps(const CrashArguments& arguments, const Settings& settings) {

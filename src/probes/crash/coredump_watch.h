@@ -30,7 +30,11 @@ class JournalExportReader {
   std::optional<JournalFields> Next();
 
  private:
+  // To behind the next empty line, where an entry begins again; whether there is one by now.
+  bool SkipDamage();
+
   std::string buffer_;
+  bool is_damaged_ = false;
 };
 
 // The part of a record behind its head, from the text that systemd-coredump writes ("Stack trace of

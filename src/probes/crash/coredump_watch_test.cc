@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "probes/crash/core_socket.h"
 
 namespace telem {
@@ -77,6 +80,21 @@ TEST(CoreRequestTest, AsksForTheCoreAndThatTheKernelWaits) {
   EXPECT_FALSE(AnswerCoreRequest("").has_value());
   EXPECT_FALSE(AnswerCoreRequest(request.substr(0, 15)).has_value());
   EXPECT_FALSE(AnswerCoreRequest(std::string(16, '\0')).has_value());
+}
+
+// An entry with a size beyond all limits took those behind it along when they came in one piece.
+TEST(JournalExportReaderTest, GoesOnBehindADamagedEntryHoweverItIsCut) {
+  const std::string bytes = "__CURSOR=c0\nMESSAGE\n" + std::string(8, '\xff') + "x\n\n" + Entry();
+  for (size_t cut = 0; cut <= bytes.size(); ++cut) {
+    JournalExportReader reader;
+    std::vector<std::string> cursors;
+    for (const std::string_view piece :
+         {std::string_view(bytes).substr(0, cut), std::string_view(bytes).substr(cut)}) {
+      reader.Add(piece);
+      while (const auto fields = reader.Next()) cursors.push_back(fields->at("__CURSOR"));
+    }
+    EXPECT_EQ(cursors, std::vector<std::string>{"c1"}) << cut;
+  }
 }
 
 }  // namespace

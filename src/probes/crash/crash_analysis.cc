@@ -91,7 +91,8 @@ class Analysis {
     AppendModules(tail);
     AppendRegisters(tail);
     const std::vector<SignatureFrame> stack = CrashingStack();
-    tail += "Signature: " + StableSignature(stack) + "   exact: " + ExactSignature(stack) + "\n";
+    tail += "Signature: " + StableSignature(stack) +
+            "   exact: " + ExactSignature(stack, ProgramName()) + "\n";
     return Head() + stacks + tail;
   }
 
@@ -118,6 +119,14 @@ class Analysis {
       if (const auto index = map_.FindModule(value->second)) return index;
     }
     return std::nullopt;
+  }
+
+  // What the program is called in a signature.
+  std::string ProgramName() {
+    const auto main = MainModule();
+    if (!main) return notes_.command;
+    const std::string& build_id = unwinder_.Facts(*main).build_id;
+    return build_id.empty() ? PlainModule(map_.modules()[*main].path) : build_id;
   }
 
   std::string Head() {
@@ -274,6 +283,32 @@ class Analysis {
   std::set<size_t> shown_modules_;
 };
 
+std::string OriginsText(const Unwinder& unwinder) {
+  std::string text;
+  const std::vector<Module>& modules = unwinder.map().modules();
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const char* origin = nullptr;
+    switch (unwinder.Origin(i)) {
+      case ModuleOrigin::kUnused:
+        continue;  // no stack led there
+      case ModuleOrigin::kFile:
+        origin = "the file that was mapped";
+        break;
+      case ModuleOrigin::kMemory:
+        origin = modules[i].path == kVdso ? "memory; it has no file"
+                                          : "as much as is in memory; the file could not be had";
+        break;
+      case ModuleOrigin::kOtherFile:
+        origin = "nowhere; the file of that name is another one by now";
+        break;
+      case ModuleOrigin::kNowhere:
+        origin = "nowhere; neither the file nor its memory could be had";
+    }
+    text += OneLine(modules[i].path, kMaxShownPath) + ": " + origin + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string ShownModule(std::string_view path) {
@@ -315,6 +350,7 @@ void AnalyseCrash(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& m
   emit(analysis.Text());
   analysis.LookUpNames();
   emit(analysis.Text());
+  if (limits.tells_origins) emit(OriginsText(**unwinder));
 }
 
 }  // namespace telem

@@ -20,11 +20,14 @@ struct AnalysisLimits {
   size_t crashing_frames = 256;       // of the one that crashed
   // Threads that are not begun before that are left out; names are looked up for as long again.
   std::chrono::milliseconds time{1500};
+  // For people: whether to emit a third text, a line "PATH: …" for each module that was looked
+  // into, with where its contents came from.
+  bool tells_origins = false;
 };
 
 // Calls `emit` twice: early with what is known before any debug information is looked into, and
 // then with everything. Of the early text one has something even when a broken file ends or holds
-// up the rest.
+// up the rest; `memory` is not read any more behind it.
 //
 // The text holds the lines from "Build-ID:" to "Signature:" (crashprobe(8)).
 // Nothing of it is memory of the process: registers and addresses are told by what they point to.

@@ -1,7 +1,5 @@
 #include "probes/crash/crash_arguments.h"
 
-#include <getopt.h>
-
 #include <algorithm>
 #include <climits>
 #include <optional>
@@ -20,26 +18,29 @@ constexpr int kSetUp = 260;
 constexpr int kRestore = 261;
 constexpr int kSendCounts = 262;
 constexpr int kWatch = 263;
+constexpr int kSample = 264;
 
-constexpr option kOptions[] = {
-    {"process-name", required_argument, nullptr, 'p'},
-    {"process-path", required_argument, nullptr, 'E'},
-    {"signal", required_argument, nullptr, 's'},
-    {"core-file", required_argument, nullptr, 'c'},
-    {"root", required_argument, nullptr, kRoot},
-    {"explain", required_argument, nullptr, kExplain},
-    {"socket", no_argument, nullptr, kSocket},
-    {"setup", no_argument, nullptr, kSetUp},
-    {"restore", no_argument, nullptr, kRestore},
-    {"send-counts", no_argument, nullptr, kSendCounts},
-    {"watch", no_argument, nullptr, kWatch},
-    {"verbose", no_argument, nullptr, 'v'},
-    {"no-post", no_argument, nullptr, 'n'},
-    {"json", no_argument, nullptr, kJson},
-    {"config-file", required_argument, nullptr, 'f'},
-    {"help", no_argument, nullptr, 'h'},
-    {"version", no_argument, nullptr, 'V'},
-    {},
+constexpr OptionRow kOptions[] = {
+    {"core-file", 'c', "FILE", "read the core from FILE"},
+    {"root", kRoot, "DIR", "the files of the core's machine lie below DIR"},
+    {"explain", kExplain, "FILE|PID",
+     "print what a record of this core or process would say, and where\n"
+     "each fact came from"},
+    {"no-post", 'n', nullptr, "print the record instead of sending it"},
+    {"json", kJson, nullptr, "with -n: print it as one JSON object"},
+    {"sample", kSample, nullptr, "print the record of a process that is made to be looked into"},
+    {"verbose", 'v', nullptr, "print the payload, too"},
+    {"process-name", 'p', "NAME", "%e: name of the process"},
+    {"process-path", 'E', "PATH", "%E: path of its program, with '!' for '/'"},
+    {"signal", 's', "NUMBER", "%s: the signal that ended it"},
+    {"setup", kSetUp, nullptr, "make the kernel call crashprobe"},
+    {"restore", kRestore, nullptr, "put back what was there before --setup"},
+    {"socket", kSocket, nullptr, "standard input is a connection of the kernel's coredump socket"},
+    {"send-counts", kSendCounts, nullptr, "send the counts of crashes that were not told in full"},
+    {"watch", kWatch, nullptr, "report what systemd-coredump takes, as it comes"},
+    {"config-file", 'f', "FILE", "take the configuration from FILE"},
+    {"help", 'h', nullptr, "print this help"},
+    {"version", 'V', nullptr, "print the version"},
 };
 
 constexpr int kMaxSignal = 64;
@@ -87,14 +88,16 @@ Status ParseKernelWords(int count, char** words, CrashArguments& arguments) {
 
 }  // namespace
 
+std::string DescribeCrashOptions() { return OptionTable({kOptions}).Help(); }
+
 Result<CrashArguments> ParseCrashArguments(int argc, char** argv) {
+  const OptionTable options({kOptions});
   CrashArguments arguments;
   bool has_path = false;
   bool has_signal = false;
-  opterr = 0;
   optind = 0;
   int letter;
-  while ((letter = ::getopt_long(argc, argv, ":p:E:s:c:vnf:hV", kOptions, nullptr)) != -1) {
+  while ((letter = options.Next(argc, argv)) != -1) {
     switch (letter) {
       case 'p':
         arguments.name = optarg;
@@ -141,6 +144,10 @@ Result<CrashArguments> ParseCrashArguments(int argc, char** argv) {
       case kWatch:
         arguments.action = CrashArguments::Action::kWatch;
         break;
+      case kSample:
+        arguments.action = CrashArguments::Action::kSample;
+        arguments.post = false;
+        break;
       case 'v':
         arguments.show_payload = true;
         break;
@@ -160,7 +167,7 @@ Result<CrashArguments> ParseCrashArguments(int argc, char** argv) {
         arguments.action = CrashArguments::Action::kVersion;
         return arguments;
       default:
-        return Fail(ErrorCode::kInvalid, DescribeBadOption(letter, kOptions, argv));
+        return Fail(ErrorCode::kInvalid, options.DescribeBad(letter, argv));
     }
   }
   if ((has_path || has_signal) && !arguments.from_kernel) {

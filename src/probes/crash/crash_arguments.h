@@ -22,6 +22,7 @@ struct CrashArguments {
     kRestore,     // and put back what was there
     kSendCounts,  // tell what was only counted
     kWatch,       // report what systemd-coredump takes
+    kSample,      // show what a record is like
     kHelp,
     kVersion,
   };
@@ -51,6 +52,9 @@ struct CrashArguments {
   bool post = true;           // -n
   bool json = false;
 };
+
+// What --help says of the options.
+std::string DescribeCrashOptions();
 
 // kInvalid with the mistake in words.
 Result<CrashArguments> ParseCrashArguments(int argc, char** argv);

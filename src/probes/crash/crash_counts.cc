@@ -14,10 +14,8 @@ namespace {
 
 constexpr int64_t kHour = 3600;
 constexpr size_t kMaxFile = size_t{1} * 1024 * 1024;
-
-int64_t Seconds(WallTime now) {
-  return std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
-}
+// More than any machine can have; no sum of them overflows.
+constexpr uint64_t kMaxHeld = 1'000'000'000'000;
 
 // A field of a line; the process comes last and may have blanks.
 std::string Field(std::string_view text) { return text.empty() ? "-" : std::string(text); }
@@ -48,25 +46,43 @@ CrashCounts::Entry& CrashCounts::Find(const CrashKey& key) {
   return entries_.back();
 }
 
-bool CrashCounts::Admit(const CrashKey& key, WallTime now, uint64_t& held) {
-  Entry& entry = Find(key);
-  const int64_t seconds = Seconds(now);
+// Whether it was told so often that the next one is only counted.
+bool CrashCounts::HasBeenTold(Entry& entry, WallTime now) {
+  const int64_t seconds = EpochSeconds(now);
   // A clock that was set back must not hold records up for longer than an hour.
   std::erase_if(entry.told,
                 [&](int64_t told) { return told > seconds || seconds - told >= kHour; });
-  if (entry.told.size() >= kFullAnHour) {
+  return entry.told.size() >= kFullAnHour;
+}
+
+bool CrashCounts::Admit(const CrashKey& key, WallTime now, uint64_t& held) {
+  Entry& entry = Find(key);
+  if (HasBeenTold(entry, now)) {
     ++entry.held;
     return false;
   }
-  entry.told.push_back(seconds);
+  entry.told.push_back(EpochSeconds(now));
   held = std::exchange(entry.held, 0);
   return true;
 }
 
-void CrashCounts::TakeBack(const CrashKey& key, uint64_t held) { Find(key).held += held + 1; }
+bool CrashCounts::CountRepeated(std::string_view exact, WallTime now) {
+  const auto entry = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& e) { return e.key.exact == exact; });
+  if (entry == entries_.end() || !HasBeenTold(*entry, now)) return false;
+  ++entry->held;
+  std::rotate(entry, entry + 1, entries_.end());
+  return true;
+}
+
+void CrashCounts::TakeBack(const CrashKey& key, uint64_t held) {
+  Entry& entry = Find(key);
+  entry.held += held + 1;
+  if (!entry.told.empty()) entry.told.pop_back();
+}
 
 std::vector<HeldCrashes> CrashCounts::TakeDue(WallTime now) {
-  const int64_t seconds = Seconds(now);
+  const int64_t seconds = EpochSeconds(now);
   std::vector<HeldCrashes> due;
   for (Entry& entry : entries_) {
     const bool waits = !entry.told.empty() && entry.told.front() <= seconds &&
@@ -107,9 +123,14 @@ CrashCounts CrashCounts::Load(std::string_view text) {
     const auto held = ParseUnsigned(TakeUntil(line, ' '));
     std::string_view told = TakeUntil(line, ' ');
     while (!told.empty() && entry.told.size() < kFullAnHour) {
-      if (const auto seconds = ParseSigned(TakeUntil(told, ','))) entry.told.push_back(*seconds);
+      const auto seconds = ParseSigned(TakeUntil(told, ','));
+      if (seconds && *seconds >= 0) entry.told.push_back(*seconds);
     }
-    if (!held || entry.key.exact.empty()) continue;
+    if (!held || *held > kMaxHeld || entry.key.exact.empty()) continue;
+    const bool is_known =
+        std::any_of(counts.entries_.begin(), counts.entries_.end(),
+                    [&](const Entry& known) { return known.key.exact == entry.key.exact; });
+    if (is_known) continue;
     entry.held = *held;
     entry.key.process = line;
     counts.entries_.push_back(std::move(entry));

@@ -39,8 +39,15 @@ class CrashCounts {
   // before it, and they are told with it: they are forgotten here. If not, it is counted.
   bool Admit(const CrashKey& key, WallTime now, uint64_t& held);
 
-  // The record that Admit() allowed could not be sent: counts it, and what was held, again.
+  // Counts a crash with this signature, if by Admit() it would only be counted; else does nothing.
+  bool CountRepeated(std::string_view exact, WallTime now);
+
+  // The record that Admit() allowed could not be sent: counts it, and what was held, again. The
+  // next one may be told in full in its place.
   void TakeBack(const CrashKey& key, uint64_t held);
+
+  // Counts `count` crashes that TakeDue() gave out and that could not be told.
+  void Hold(const CrashKey& key, uint64_t count) { Find(key).held += count; }
 
   // What was held and is due at `now`, an hour after the last full record; forgotten here.
   std::vector<HeldCrashes> TakeDue(WallTime now);
@@ -56,6 +63,7 @@ class CrashCounts {
     std::vector<int64_t> told;  // seconds since the epoch, oldest first
   };
   Entry& Find(const CrashKey& key);
+  static bool HasBeenTold(Entry& entry, WallTime now);
 
   std::vector<Entry> entries_;  // the one used last is at the end
 };

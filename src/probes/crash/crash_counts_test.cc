@@ -39,6 +39,20 @@ TEST_F(CrashCountsTest, KeepsOneProgramsLoopFromHidingAnother) {
   EXPECT_EQ(held_, 0u);
 }
 
+TEST_F(CrashCountsTest, CountsWhatWasToldOftenEnoughByItsSignatureAlone) {
+  EXPECT_FALSE(counts_.CountRepeated("e1:a", clock_.Now()));
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_FALSE(counts_.CountRepeated("e1:a", clock_.Now()));
+    EXPECT_TRUE(Admit("e1:a"));
+  }
+  EXPECT_TRUE(counts_.CountRepeated("e1:a", clock_.Now()));
+  EXPECT_FALSE(counts_.CountRepeated("e1:b", clock_.Now()));
+  clock_.Advance(hours(1));
+  EXPECT_FALSE(counts_.CountRepeated("e1:a", clock_.Now()));
+  EXPECT_TRUE(Admit("e1:a"));
+  EXPECT_EQ(held_, 1u);
+}
+
 TEST_F(CrashCountsTest, TellsWhatIsHeldAtTheHoursEnd) {
   for (int i = 0; i < 8; ++i) Admit("e1:a");
   EXPECT_TRUE(counts_.TakeDue(clock_.Now() + minutes(59)).empty());
@@ -71,6 +85,26 @@ TEST_F(CrashCountsTest, CountsARecordThatCouldNotBeSent) {
   counts_.TakeBack(Key("e1:a"), 7);
   ASSERT_TRUE(Admit("e1:a"));
   EXPECT_EQ(held_, 8u);
+}
+
+// telemd was away while a program crashed five times: nobody had seen a stack of it, and for an
+// hour nobody would.
+TEST_F(CrashCountsTest, GivesTheTurnOfARecordThatCouldNotBeSentToTheNextOne) {
+  for (int i = 0; i < 7; ++i) {
+    ASSERT_TRUE(Admit("e1:a"));
+    counts_.TakeBack(Key("e1:a"), held_);
+  }
+  ASSERT_TRUE(Admit("e1:a"));
+  EXPECT_EQ(held_, 7u);
+}
+
+TEST_F(CrashCountsTest, HoldsCountsThatCouldNotBeSent) {
+  for (int i = 0; i < 8; ++i) Admit("e1:a");
+  const WallTime later = clock_.Now() + hours(1);
+  for (const HeldCrashes& due : counts_.TakeDue(later)) counts_.Hold(due.key, due.count);
+  const auto due = counts_.TakeDue(later);
+  ASSERT_EQ(due.size(), 1u);
+  EXPECT_EQ(due[0].count, 3u);
 }
 
 TEST_F(CrashCountsTest, AClockSetBackHoldsNothingUp) {

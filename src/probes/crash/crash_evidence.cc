@@ -99,11 +99,13 @@ Result<CrashEvidence> ReadDyingProcess(int core, UniqueFd proc, const std::strin
   }
   const bool is_there = proc.valid() && IsDumping(proc.get());
   auto process = is_there ? ReadLiveProcess(proc.get()) : Fail(ErrorCode::kNotFound, "");
+  // Of a core that streams by, nothing is left for others.
+  std::string start = source.TakeCopy();
   if (!process) return KeepStream(source, std::move(notes), "", folder);
 
   CrashEvidence evidence;
   evidence.source = "the dying process";
-  evidence.start = source.TakeCopy();
+  evidence.start = std::move(start);
   evidence.notes = std::move(notes);
   evidence.map = ModuleMap(std::move(process->mappings));
   evidence.exe = std::move(process->exe);

@@ -29,7 +29,8 @@ struct CrashEvidence {
   std::vector<UniqueFd> modules;
   UniqueFd root;  // where the files of the process lie; invalid for our own root
 
-  // What was read of the core in front of what has still to come; where somebody else wants it.
+  // What was read of the core in front of what has still to come, where somebody else wants it;
+  // empty when nothing of it is to come any more.
   std::string start;
 
   // What the sandbox has to keep open.

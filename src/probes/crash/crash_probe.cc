@@ -1,7 +1,6 @@
 #include "probes/crash/crash_probe.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -12,24 +11,30 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 
+#include "base/command_line.h"
 #include "base/files.h"
 #include "base/text.h"
-#include "probes/common/record_outlet.h"
+#include "config/consent.h"
+#include "probes/common/privileges.h"
 #include "probes/crash/core_forward.h"
 #include "probes/crash/core_pattern.h"
 #include "probes/crash/core_socket.h"
 #include "probes/crash/crash_analysis.h"
-#include "probes/crash/crash_counts.h"
+#include "probes/crash/crash_attempt.h"
 #include "probes/crash/crash_evidence.h"
 #include "probes/crash/crash_report.h"
+#include "probes/crash/crash_teller.h"
 #include "probes/crash/crash_turn.h"
 #include "probes/crash/file_opener.h"
 #include "probes/crash/package_database.h"
 #include "probes/crash/running_process.h"
+#include "probes/crash/sample_process.h"
 #include "probes/crash/sandbox.h"
 #include "record/headers.h"
 
@@ -47,20 +52,17 @@ constexpr size_t kMaxHead = size_t{4} * 1024;
 // How long a crash waits while two others are looked into. Its process waits, too.
 constexpr milliseconds kPatience{2000};
 
+// When looking into a crash is given up, if that of the sandbox did not end it before.
+constexpr milliseconds kLastMoment{4700};
+
 int Failed(std::string_view what) { return Failure(kCrashProgram, what); }
 
 // From here on with the rights of telemd's user. Root stays root on a machine that has none.
-void BecomeTelemetry() {
-  if (::geteuid() != 0) return;
-  const passwd* user = ::getpwnam(kUser);
-  if (user == nullptr) return;
-  const uid_t uid = user->pw_uid;
-  const gid_t gid = user->pw_gid;
-  if (::setgroups(1, &gid) != 0 || ::setresgid(gid, gid, gid) != 0 ||
-      ::setresuid(uid, uid, uid) != 0) {
-    std::exit(Failed("cannot become telemetry"));
-  }
-  ::prctl(PR_SET_DUMPABLE, 0);
+void GiveUpRights() {
+  const uid_t before = ::geteuid();
+  if (const Status became = BecomeTelemetry(); !became) std::exit(Failed(became.error().message));
+  // A change of user makes a process dumpable again (prctl(2)).
+  if (::geteuid() != before) ::prctl(PR_SET_DUMPABLE, 0);
 }
 
 // A crash of ours is nobody's case: the kernel starts no handler for a process with a core limit of
@@ -72,29 +74,35 @@ void GuardAgainstOurselves() {
 }
 
 bool IsOurselves(const std::string& exe) {
-  std::array<char, PATH_MAX> own{};
-  const ssize_t size = ::readlink("/proc/self/exe", own.data(), own.size());
-  return size > 0 && exe == std::string_view(own.data(), static_cast<size_t>(size));
+  // Also the one that an upgrade has replaced since.
+  const auto self = OpenProcess(::getpid());
+  return self && !exe.empty() && exe == ProgramOf(self->get());
 }
 
 // Lets go of the kernel's pipe or socket, and so of the process.
 void LetProcessGo() {
   const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  ::dup2(nothing.get(), STDIN_FILENO);
+  // Where there is no such device, nothing in its place does as well.
+  if (!nothing.valid() || ::dup2(nothing.get(), STDIN_FILENO) < 0) ::close(STDIN_FILENO);
 }
 
-bool HasPrivacyFilters(const Settings& settings) {
-  const std::string marker = settings.config_dir + "/opt-in-no-privacy-filters";
-  return ::faccessat(AT_FDCWD, marker.c_str(), F_OK, AT_EACCESS) != 0;
-}
-
-SandboxLimits LimitsOfSandbox() {
+// `begin` is when crashprobe began: somebody waits for the process, so waiting for a turn counts.
+SandboxLimits LimitsOfSandbox(const Clock& clock, MonotonicTime begin) {
   SandboxLimits limits;
+  limits.time -= std::chrono::duration_cast<milliseconds>(clock.Monotonic() - begin);
   if (const passwd* user = ::getpwnam(kUser)) {
     limits.uid = user->pw_uid;
     limits.gid = user->pw_gid;
   }
   return limits;
+}
+
+// "4.5 s"
+void AppendSeconds(std::string& out, milliseconds time) {
+  AppendSigned(out, time.count() / 1000);
+  out += '.';
+  AppendSigned(out, time.count() % 1000 / 100);
+  out += " s";
 }
 
 std::string MishapOf(const SandboxOutcome& outcome, const SandboxLimits& limits) {
@@ -108,8 +116,8 @@ std::string MishapOf(const SandboxOutcome& outcome, const SandboxLimits& limits)
       break;
     case SandboxEnd::kTooLong:
       text = "ended after ";
-      AppendSigned(text, std::chrono::duration_cast<std::chrono::seconds>(limits.time).count());
-      text += " s, the longest it may take";
+      AppendSeconds(text, SandboxLimits().time);
+      text += ", the longest a crash may take";
       break;
     case SandboxEnd::kTooMuchMemory:
       text = "ended at ";
@@ -120,19 +128,24 @@ std::string MishapOf(const SandboxOutcome& outcome, const SandboxLimits& limits)
 }
 
 struct Analysis {
-  std::string text;                 // empty when there is none
-  std::string mishap;               // what went wrong, for the record; may be empty
-  std::vector<std::string> opened;  // files of debug information
+  std::string text = {};                 // empty when there is none
+  std::string mishap = {};               // what went wrong, for the record; may be empty
+  std::vector<std::string> opened = {};  // files of debug information
+  std::string origins = {};              // of modules, where it was asked for them
 };
 
 // Runs AnalyseCrash() in the sandbox. `give_up` is called once the child is there, and before
-// anything that it says is looked at.
+// anything that it says is looked at. `is_enough` gets the text without names, for which the
+// process is needed, and then the whole one; names are not looked for where it says so.
 template <typename GiveUp>
-Analysis Analyse(const CrashEvidence& evidence, GiveUp give_up) {
+Analysis Analyse(const CrashEvidence& evidence, MonotonicTime begin, GiveUp give_up,
+                 const std::function<bool(const std::string&)>& is_enough = nullptr,
+                 bool tells_origins = false) {
   const SystemClock clock;
-  const SandboxLimits limits = LimitsOfSandbox();
+  const SandboxLimits limits = LimitsOfSandbox(clock, begin);
   AnalysisLimits analysis_limits;
   analysis_limits.bytes = kMaxPayload - kMaxHead;
+  analysis_limits.tells_origins = tells_origins;
   Sandbox sandbox;
   const Status started = sandbox.Start(limits, evidence.Descriptors(), [&](SandboxLink& link) {
     std::vector<int> modules;
@@ -146,10 +159,15 @@ Analysis Analyse(const CrashEvidence& evidence, GiveUp give_up) {
   give_up();
   if (!started) return {"", started.error().message, {}};
   const FileOpener opener(evidence.root.valid() ? evidence.root.get() : AT_FDCWD, evidence.map);
-  const SandboxOutcome outcome =
-      sandbox.Wait(clock, [&](std::string_view request) { return opener.Answer(request); });
+  SandboxOutcome outcome = sandbox.Wait(
+      clock, [&](std::string_view request) { return opener.Answer(request); }, is_enough);
   Analysis analysis;
   analysis.mishap = MishapOf(outcome, limits);
+  constexpr size_t kTextsOfReport = 2;
+  if (tells_origins && outcome.texts.size() > kTextsOfReport) {
+    analysis.origins = outcome.texts.back();
+    outcome.texts.pop_back();
+  }
   if (!outcome.texts.empty() && IsReportText(outcome.texts.back())) {
     analysis.text = outcome.texts.back();
   }
@@ -185,18 +203,13 @@ CrashFacts FactsOf(const CrashArguments& arguments, const CrashEvidence* evidenc
 
 // Of the host's packages; those of a container are its own business.
 void AddPackage(const CrashEvidence& evidence, CrashFacts& facts) {
-  if (!evidence.in_container && !evidence.exe.empty()) {
+  // To look through the lists of all packages costs a thousand system calls; no package has a file
+  // where records do not even show the folder.
+  const bool may_have_one = !evidence.exe.empty() && ShownModule(facts.exe) == facts.exe;
+  if (!evidence.in_container && may_have_one) {
     facts.package = FindDebianPackage(kPackages, facts.exe);
   }
 }
-
-// What is told: a payload under its kind, and under which key it is counted.
-struct Story {
-  CrashKind kind;
-  std::string head;
-  std::string rest;
-  CrashKey key;
-};
 
 // A key for crashes that were not analysed: by program and signal.
 CrashKey KeyOf(const CrashFacts& facts, const CrashKind& kind) {
@@ -211,114 +224,12 @@ CrashKey KeyOf(const CrashFacts& facts, const CrashKind& kind) {
   return key;
 }
 
-class Teller {
- public:
-  Teller(const CrashArguments& arguments, const Settings& settings)
-      : arguments_(arguments), settings_(settings) {}
-
-  // In full, or only counted.
-  int Tell(const Story& story) {
-    const bool by_itself =
-        arguments_.from_kernel || arguments_.action == CrashArguments::Action::kWatch;
-    if (!by_itself || !arguments_.post) return Send(story, 0);
-    uint64_t held = 0;
-    std::vector<HeldCrashes> due;
-    {
-      auto file = LockedCrashCounts::Open(CountsPath());
-      // Better one record too many than none.
-      if (!file) return Send(story, 0);
-      const WallTime now = SystemClock().Now();
-      const bool in_full = file->counts.Admit(story.key, now, held);
-      due = file->counts.TakeDue(now);
-      static_cast<void>(file->Save());
-      if (!in_full) return TellCounts(due);
-    }
-    const int result = Send(story, held);
-    if (result != EXIT_SUCCESS) {
-      if (auto file = LockedCrashCounts::Open(CountsPath())) {
-        file->counts.TakeBack(story.key, held);
-        static_cast<void>(file->Save());
-      }
-    }
-    TellCounts(due);
-    return result;
-  }
-
-  int TellDueCounts() {
-    std::vector<HeldCrashes> due;
-    {
-      auto file = LockedCrashCounts::Open(CountsPath());
-      if (!file) return Failed(file.error().message);
-      due = file->counts.TakeDue(SystemClock().Now());
-      if (due.empty()) return EXIT_SUCCESS;
-      if (const Status saved = file->Save(); !saved) return Failed(saved.error().message);
-    }
-    return TellCounts(due);
-  }
-
- private:
-  std::string CountsPath() const { return settings_.state_dir + "/crash-counts"; }
-
-  int TellCounts(const std::vector<HeldCrashes>& due) {
-    int result = EXIT_SUCCESS;
-    for (const HeldCrashes& held : due) {
-      Story story;
-      story.kind = kCrash;
-      for (const CrashKind& kind : {kThirdParty, kPackageBuild, kFailedAnalysis}) {
-        if (held.key.rest == kind.rest) story.kind = kind;
-      }
-      if (story.kind == kThirdParty) {
-        story.head = kThirdPartyText;
-      } else if (story.kind == kPackageBuild) {
-        story.head = kPackageBuildText;
-      } else {
-        story.head = "Process: " + held.key.process + "\nSignal: " + held.key.signal + "\n";
-        if (!held.key.stable.empty()) {
-          story.rest = "Signature: " + held.key.stable + "   exact: " + held.key.exact + "\n";
-        }
-      }
-      story.key = held.key;
-      const int sent = Send(story, held.count);
-      if (sent == EXIT_SUCCESS) continue;
-      result = sent;
-      if (auto file = LockedCrashCounts::Open(CountsPath())) {
-        file->counts.TakeBack(held.key, held.count - 1);
-        static_cast<void>(file->Save());
-      }
-    }
-    return result;
-  }
-
-  int Send(const Story& story, uint64_t held) {
-    std::string payload = story.head;
-    if (held > 0) {
-      payload += "Repeated: ";
-      AppendUnsigned(payload, held);
-      payload += "\n";
-    }
-    payload += story.rest;
-    if (arguments_.post && arguments_.show_payload) {
-      if (const Status shown = WriteAll(STDOUT_FILENO, payload); !shown) {
-        return Failed("standard output: " + shown.error().message);
-      }
-    }
-    const RecordOutlet outlet({.post = arguments_.post, .json = arguments_.json}, settings_);
-    const Status handed = outlet.Hand({.classification = std::string(story.kind.rest.substr(1)),
-                                       .severity = story.kind.severity,
-                                       .payload = std::move(payload),
-                                       .event_id = {}});
-    return handed ? EXIT_SUCCESS : Failed(handed.error().message);
-  }
-
-  const CrashArguments& arguments_;
-  const Settings& settings_;
-};
-
 // Hands the core on to a file, in a child that waits until the process has been looked into.
 class ForwardChild {
  public:
-  // Before the rights of root are given up.
-  void Start(const CoreForward& forward, const std::string& start) {
+  // Before the rights of root are given up. A large core takes its time: others need not wait for
+  // `turn` meanwhile.
+  void Start(const CoreForward& forward, const std::string& start, CrashTurn& turn) {
     std::array<int, 2> pipe{};
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return;
     const UniqueFd wait(pipe[0]);
@@ -326,6 +237,7 @@ class ForwardChild {
     pid_ = ::fork();
     if (pid_ != 0) return;
     go_.Reset();
+    turn.CloseInChild();
     char byte;
     while (::read(wait.get(), &byte, 1) < 0 && errno == EINTR) {
     }
@@ -333,9 +245,12 @@ class ForwardChild {
     ::_exit(done ? EXIT_SUCCESS : Failed(done.error().message));
   }
 
-  // Lets it go on, and waits for it: it is what holds the process.
+  // Lets it go on. It has the core from here on, and holds the process.
+  void LetGoOn() { go_.Reset(); }
+
+  // Waits for it: a service manager ends what is left when its main process has ended.
   ~ForwardChild() {
-    go_.Reset();
+    LetGoOn();
     if (pid_ <= 0) return;
     while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
     }
@@ -350,10 +265,13 @@ class ForwardChild {
   pid_t pid_ = -1;
 };
 
-CoreFileValues ValuesOf(const CrashArguments& arguments, const CrashFacts& facts) {
+// `proc` is OpenProcess() of the process.
+CoreFileValues ValuesOf(const CrashArguments& arguments, const CrashFacts& facts, int proc) {
   CoreFileValues values;
+  const auto uses_pid = ReadFile("/proc/sys/kernel/core_uses_pid", 16);
+  values.uses_pid = uses_pid && !uses_pid->starts_with('0');
   values.pid = arguments.pid;
-  values.inner_pid = arguments.pid;
+  values.inner_pid = InnerPidOf(proc).value_or(arguments.pid);
   values.tid = arguments.tid;
   values.inner_tid = arguments.inner_tid;
   values.uid = arguments.uid;
@@ -382,17 +300,20 @@ class Case {
           arguments_.core_file.empty() ? "standard input" : "'" + arguments_.core_file + "'";
       return Failed(subject + ": " + evidence.error().message);
     }
-    CrashFacts facts = FactsOf(arguments_, &*evidence);
-    const CrashKind kind = KindFor(facts);
-    if (kind != kCrash) return TellKindOnly(facts, kind);
-    const Analysis analysis = Analyse(*evidence, BecomeTelemetry);
-    AddPackage(*evidence, facts);
-    return TellAnalysis(facts, analysis);
+    return Tell(*evidence, GiveUpRights);
+  }
+
+  // Our own child, which only we may look into, and so with our rights.
+  int Sample(const CrashEvidence& evidence) {
+    return Tell(evidence, [] {});
   }
 
   int Known(const CrashFacts& facts, const std::string& text) {
     const CrashKind kind = KindFor(facts);
-    if (kind != kCrash) return TellKindOnly(facts, kind);
+    if (kind != kCrash) {
+      GiveUpRights();
+      return TellKindOnly(facts, kind);
+    }
     return TellAnalysis(facts, {text, text.empty() ? "systemd-coredump has no stack" : "", {}});
   }
 
@@ -400,40 +321,62 @@ class Case {
     GuardAgainstOurselves();
     proc_ = FindProcess();
     if (IsOurselves(facts_.exe)) return EXIT_SUCCESS;
-    const auto turn = CrashTurn::Wait(settings_.state_dir, kPatience);
+    const auto outcome =
+        CrashAttempt::Run(SystemClock(), begin_ + kLastMoment, [&](CrashAttempt& attempt) {
+          attempt_ = &attempt;
+          const int result = LookIntoDyingProcess();
+          attempt_ = nullptr;
+          return result;
+        });
+    if (outcome && outcome->end == AttemptOutcome::End::kDone) return outcome->code;
+    GiveUpRights();
+    if (!outcome) return TellUnread(outcome.error().message);
+    std::string mishap = "given up after ";
+    if (outcome->end == AttemptOutcome::End::kTooLong) {
+      AppendSeconds(mishap, kLastMoment);
+    } else {
+      mishap = "ended by signal ";
+      AppendSigned(mishap, outcome->signal);
+    }
+    return TellUnread(mishap);
+  }
+
+ private:
+  template <typename GiveUp>
+  int Tell(const CrashEvidence& evidence, GiveUp give_up) {
+    CrashFacts facts = FactsOf(arguments_, &evidence);
+    const CrashKind kind = KindFor(facts);
+    if (kind != kCrash) {
+      give_up();
+      return TellKindOnly(facts, kind);
+    }
+    const Analysis analysis = Analyse(evidence, begin_, give_up);
+    AddPackage(evidence, facts);
+    return TellAnalysis(facts, analysis);
+  }
+
+  int LookIntoDyingProcess() {
+    auto turn = CrashTurn::Wait(settings_.state_dir, kPatience);
     if (!turn) {
-      CrashFacts facts = FactsOf(arguments_, nullptr);
-      BecomeTelemetry();
-      return TellUnread(facts, "left out, since two others were under way");
+      GiveUpRights();
+      return TellUnread("left out, since two others were under way");
     }
     const bool hands_on = settings_.crash_forward == CrashForward::kFile;
     auto evidence = ReadDyingProcess(STDIN_FILENO, UniqueFd(::dup(proc_.get())), arguments_.name,
                                      settings_.cache_dir, hands_on);
     if (!evidence) {
-      BecomeTelemetry();
-      return TellUnread(FactsOf(arguments_, nullptr), evidence.error().message);
+      GiveUpRights();
+      return TellUnread(evidence.error().message);
     }
     CrashFacts facts = FactsOf(arguments_, &*evidence);
     if (IsOurselves(facts.exe)) return EXIT_SUCCESS;
-    const CrashKind kind = KindFor(facts);
-    Analysis analysis;
-    {
-      ForwardChild forward;
-      if (hands_on) StartForward(forward, *evidence, facts);
-      if (kind == kCrash) {
-        analysis = Analyse(*evidence, BecomeTelemetry);
-      } else {
-        BecomeTelemetry();
-      }
-    }
-    // Whoever waits for the process need not wait for the rest.
-    LetProcessGo();
-    if (kind != kCrash) return TellKindOnly(facts, kind);
-    AddPackage(*evidence, facts);
-    return TellAnalysis(facts, analysis);
+    ForwardChild forward;
+    if (hands_on) StartForward(forward, *evidence, facts, *turn);
+    const int result = TellOfDyingProcess(*evidence, facts, forward);
+    turn.reset();
+    return result;
   }
 
- private:
   Result<CrashEvidence> ReadByHand() {
     UniqueFd core;
     if (arguments_.core_file.empty()) {
@@ -461,32 +404,70 @@ class Case {
     return KindOf(facts.exe, settings_.crash_report_paths, HasPrivacyFilters(settings_));
   }
 
-  void StartForward(ForwardChild& child, const CrashEvidence& evidence, const CrashFacts& facts) {
-    if (!proc_.valid()) return;
-    const auto forward =
-        CoreForward::Open(proc_.get(), CorePattern::Former(settings_), ValuesOf(arguments_, facts));
-    if (forward) child.Start(*forward, evidence.start);
+  // Looks into the process, lets it go once its stacks are known, and then tells of it.
+  int TellOfDyingProcess(const CrashEvidence& evidence, CrashFacts& facts, ForwardChild& forward) {
+    const CrashKind kind = KindFor(facts);
+    Analysis analysis;
+    bool is_counted = false;
+    if (kind == kCrash) {
+      analysis = Analyse(evidence, begin_, GiveUpRights, [&](const std::string& text) {
+        is_counted = is_counted || teller_.CountRepeated(text);
+        // Whoever waits for the process, such as who starts a service again, need not wait for
+        // names. They come from files, which a container's end would take away.
+        if (!evidence.in_container) LetGo(forward);
+        return is_counted;
+      });
+    } else {
+      GiveUpRights();
+    }
+    LetGo(forward);
+    WillEnd();
+    if (is_counted) return teller_.TellDueCounts();
+    if (kind != kCrash) return TellKindOnly(facts, kind);
+    AddPackage(evidence, facts);
+    return TellAnalysis(facts, analysis);
+  }
+
+  static void LetGo(ForwardChild& forward) {
+    LetProcessGo();
+    forward.LetGoOn();
+  }
+
+  void StartForward(ForwardChild& child, const CrashEvidence& evidence, const CrashFacts& facts,
+                    CrashTurn& turn) {
+    if (!proc_.valid() || evidence.start.empty()) return;
+    const auto forward = CoreForward::Open(proc_.get(), CorePattern::Former(settings_),
+                                           ValuesOf(arguments_, facts, proc_.get()));
+    if (forward) child.Start(*forward, evidence.start, turn);
+  }
+
+  void WillEnd() {
+    if (attempt_ != nullptr) attempt_->WillEnd();
   }
 
   int TellKindOnly(const CrashFacts& facts, const CrashKind& kind) {
-    BecomeTelemetry();
-    Story story{kind, kind == kThirdParty ? kThirdPartyText : kPackageBuildText, "",
-                KeyOf(facts, kind)};
+    WillEnd();
+    CrashStory story{kind, kind == kThirdParty ? kThirdPartyText : kPackageBuildText, "",
+                     KeyOf(facts, kind)};
     // One count for all of them: the key must not say what the record does not.
     story.key.process.clear();
     return teller_.Tell(story);
   }
 
-  // Only the fact: what the kernel said on the command line.
-  int TellUnread(const CrashFacts& facts, std::string_view why) {
+  // Only the fact: what the kernel said on the command line, or what the process was called.
+  int TellUnread(std::string_view why) {
+    CrashFacts facts = FactsOf(arguments_, nullptr);
+    if (facts.exe.empty()) facts.exe = facts_.exe;
     const CrashKind kind = KindFor(facts);
     if (kind != kCrash) return TellKindOnly(facts, kind);
     return TellAnalysis(facts, {"", std::string(why), {}});
   }
 
   int TellAnalysis(const CrashFacts& facts, const Analysis& analysis) {
+    WillEnd();
     const CrashKind kind = analysis.text.empty() ? kFailedAnalysis : kCrash;
-    Story story{kind, ReportHead(facts), WithPackage(analysis.text, facts), KeyOf(facts, kind)};
+    CrashStory story{kind, ReportHead(facts), WithPackage(analysis.text, facts),
+                     KeyOf(facts, kind)};
     if (!analysis.mishap.empty()) story.head += "Analysis: " + analysis.mishap + "\n";
     if (const std::string_view exact = ExactSignatureOf(analysis.text); !exact.empty()) {
       story.key.exact = exact;
@@ -497,9 +478,11 @@ class Case {
 
   const CrashArguments& arguments_;
   const Settings& settings_;
-  Teller teller_;
+  const MonotonicTime begin_ = SystemClock().Monotonic();
+  CrashTeller teller_;
   UniqueFd proc_;
   CrashFacts facts_;
+  CrashAttempt* attempt_ = nullptr;  // in its child
 };
 
 }  // namespace
@@ -526,8 +509,18 @@ int ReportKnownCrash(const CrashArguments& arguments, const Settings& settings,
 }
 
 int SendCrashCounts(const CrashArguments& arguments, const Settings& settings) {
-  BecomeTelemetry();
-  return Teller(arguments, settings).TellDueCounts();
+  GiveUpRights();
+  return CrashTeller(arguments, settings).TellDueCounts();
+}
+
+int ShowSampleCrash(const CrashArguments& arguments, const Settings& settings) {
+  const auto sample = SampleProcess::Start();
+  if (!sample) return Failed(sample.error().message);
+  auto stopped = RunningProcess::Stop(sample->pid());
+  if (!stopped) return Failed("the sample: " + stopped.error().message);
+  // What the kernel says of abort(3), which the sample has not quite called.
+  stopped->evidence.notes.signal_info = {.number = SIGABRT, .code = SI_TKILL};
+  return Case(arguments, settings).Sample(stopped->evidence);
 }
 
 int ExplainCrash(const CrashArguments& arguments, const Settings& settings) {
@@ -550,7 +543,7 @@ int ExplainCrash(const CrashArguments& arguments, const Settings& settings) {
   AddPackage(evidence, facts);
   const CrashKind kind =
       KindOf(facts.exe, settings.crash_report_paths, HasPrivacyFilters(settings));
-  const Analysis analysis = Analyse(evidence, [] {});
+  const Analysis analysis = Analyse(evidence, SystemClock().Monotonic(), [] {}, nullptr, true);
   std::string text =
       "Classification: " + settings.classification_domain + std::string(kind.rest) + "\n";
   if (kind == kCrash) {
@@ -563,18 +556,20 @@ int ExplainCrash(const CrashArguments& arguments, const Settings& settings) {
   }
   text += ReportHead(facts);
   if (!analysis.mishap.empty()) text += "Analysis: " + analysis.mishap + "\n";
-  text += WithPackage(analysis.text, facts);
+  const std::string report = WithPackage(analysis.text, facts);
+  text += report;
   text += "\nWhere it came from:\n  threads, registers, signal: ";
   text += std::string(evidence.source) + "\n";
-  if (!facts.package.empty()) text += "  package: the package database\n";
-  for (size_t i = 0; i < evidence.map.modules().size(); ++i) {
-    const Module& module = evidence.map.modules()[i];
-    text += "  " + PrintableAscii(module.path, 200) + ": ";
-    text += module.path == kVdso          ? "from memory"
-            : evidence.modules[i].valid() ? "the mapped file"
-            : module.deleted              ? "deleted; as much as is in memory"
-                                          : "not found; as much as is in memory";
-    text += "\n";
+  if (report != analysis.text) {
+    text += "  package: the package database\n";
+  } else if (report.contains("Package: ")) {
+    text += "  package: a note in the program\n";
+  }
+  if (!facts.container.empty() || !facts.unit.empty()) {
+    text += "  container, unit: the control group of the process\n";
+  }
+  for (std::string_view rest = analysis.origins; !rest.empty();) {
+    text += "  " + std::string(TakeUntil(rest, '\n')) + "\n";
   }
   for (const std::string& file : analysis.opened) {
     text += "  debug information: " + PrintableAscii(file, 200) + "\n";

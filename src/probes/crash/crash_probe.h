@@ -25,6 +25,9 @@ int ReportKnownCrash(const CrashArguments& arguments, const Settings& settings,
 // For people: what would be reported of a core or a running process, and where it came from.
 int ExplainCrash(const CrashArguments& arguments, const Settings& settings);
 
+// For people: the record that a process of ours would give if it called abort(3).
+int ShowSampleCrash(const CrashArguments& arguments, const Settings& settings);
+
 // Sends the counts of crashes that were not told in full, where they are due.
 int SendCrashCounts(const CrashArguments& arguments, const Settings& settings);
 

@@ -119,7 +119,10 @@ std::string ReportHead(const CrashFacts& facts) {
   std::string pid;
   AppendSigned(pid, facts.pid);
   head += Line("PID", pid);
-  head += Line("Signal", DescribeSignal(facts.signal, facts.signal_info, facts.address));
+  // A process that is only looked into has none.
+  if (facts.signal != 0) {
+    head += Line("Signal", DescribeSignal(facts.signal, facts.signal_info, facts.address));
+  }
   if (!facts.container.empty()) head += Line("Container", facts.container);
   if (!facts.unit.empty()) head += Line("Unit", facts.unit);
   return head;

@@ -4,7 +4,7 @@
 #include <array>
 #include <cctype>
 #include <map>
-#include <set>
+#include <optional>
 
 #include "base/text.h"
 #include "record/signature.h"
@@ -13,7 +13,9 @@ namespace telem {
 namespace {
 
 constexpr size_t kStableFrames = 3;
-constexpr size_t kExactFrames = 5;
+// Panics of Rust and Go have up to eleven frames of their own, with which the bug has nothing to
+// do; the exact signature knows no names, and so cannot leave these out.
+constexpr size_t kExactFrames = 16;
 // A function that is that often on one stack is what overflows it.
 constexpr size_t kRecursion = 20;
 
@@ -37,15 +39,29 @@ constexpr std::string_view kInnocentStarts[] = {
     "__assert",
     "__cxa_",
     "__cxxabiv1::",
+    "__gxx_personality_",
+    "__clang_call_terminate",
+    "__invoke",
+    "_M_invoke",
+    "execute_native_thread_routine",
     "__gnu_cxx::",
     "__pthread_kill",
     "__sanitizer_",
     "__stack_chk_fail",
     "__fortify_fail",
     "__chk_fail",
-    "__libc_fatal",
-    "__libc_message",
-    "__libc_start",
+    "__libc_",
+    "__vfprintf",
+    "__vsnprintf",
+    "__fprintf",
+    "__printf",
+    "__snprintf",
+    "__sprintf",
+    "buffered_vfprintf",
+    "_IO_",
+    "__qsort",
+    "msort_with_tmp",
+    "__run_exit_handlers",
     "__ubsan_",
     "malloc_",
     "_int_",
@@ -57,10 +73,8 @@ constexpr std::string_view kInnocentStarts[] = {
     "std::",
     "tcache_",
     "unlink_chunk",
-    "__libc_malloc",
-    "__libc_free",
-    "__libc_calloc",
-    "__libc_realloc",
+    "munmap_chunk",
+    "sysmalloc",
     "__GI_",
     "__restore",
     // Rust
@@ -217,23 +231,67 @@ std::string WithoutClosureNumbers(std::string_view name) {
   return out;
 }
 
-// Up to the arguments in parentheses, which are at the end, maybe before "const".
+// Behind the qualifiers of a member function that begin at `at`: " const", " &&".
+size_t BehindQualifiers(std::string_view name, size_t at) {
+  for (bool found = true; found;) {
+    found = false;
+    for (const std::string_view qualifier : {" const", " volatile", " &&", " &", " noexcept"}) {
+      if (!name.substr(at).starts_with(qualifier)) continue;
+      at += qualifier.size();
+      found = true;
+    }
+  }
+  return at;
+}
+
+// Arguments in parentheses stand at the end, or before "::" and something inside of the function.
 std::string WithoutArguments(std::string_view name) {
-  size_t i = 0;
-  while (i < name.size()) {
+  std::string out;
+  for (size_t i = 0; i < name.size();) {
     if (name[i] != '(') {
-      ++i;
+      out += name[i++];
       continue;
     }
     const size_t end = BehindClosing(name, i);
     if (end == std::string_view::npos) break;
-    // "(anonymous namespace)::x", "main.(*Type).Method", "operator()(int)" go on.
-    const bool goes_on = name.substr(end).starts_with("::") || name.substr(end).starts_with(".") ||
-                         (name.substr(0, i).ends_with("operator") && end == i + 2);
-    if (!goes_on) break;
-    i = end;
+    // "(anonymous namespace)::x", "main.(*Type).Method" and "operator()(int)" are names.
+    const bool is_name = out.empty() || out.ends_with("::") || out.ends_with('.') ||
+                         (out.ends_with("operator") && end == i + 2);
+    if (is_name) {
+      out += name.substr(i, end - i);
+      i = end;
+      continue;
+    }
+    i = BehindQualifiers(name, end);
+    if (!name.substr(i).starts_with("::")) break;
   }
-  return std::string(name.substr(0, i));
+  return out;
+}
+
+// "[go.shape.string_0]" and "[...]" of Go.
+std::string WithoutTypeArguments(std::string_view name) {
+  std::string out;
+  for (size_t i = 0; i < name.size();) {
+    const bool is_behind_name = i > 0 && (std::isalnum(name[i - 1]) != 0 || name[i - 1] == '_') &&
+                                !out.ends_with("operator");
+    const size_t end =
+        name[i] == '[' && is_behind_name ? BehindClosing(name, i) : std::string_view::npos;
+    if (end == std::string_view::npos) {
+      out += name[i++];
+    } else {
+      i = end;
+    }
+  }
+  return out;
+}
+
+// Rust's "<crate::Type>::method" of new compilers is "crate::Type::method" of old ones. Those of
+// traits, "<crate::Type as Trait>::method", are the same in both.
+std::string WithoutBracketsOfType(std::string name) {
+  if (!name.starts_with('<')) return name;
+  const size_t end = BehindClosing(name, 0);
+  if (end == std::string::npos || name.substr(0, end).contains(" as ")) return name;
+  return name.substr(1, end - 2) + name.substr(end);
 }
 
 // Templates are written with their return type: "void f". The blank of "operator new" and of
@@ -245,7 +303,9 @@ std::string_view WithoutReturnType(std::string_view name) {
     const char c = name[i];
     if (c == '<' || c == '(' || c == '{') ++depth;
     if (c == '>' || c == ')' || c == '}') --depth;
-    if (c == ' ' && depth == 0 && !name.substr(0, i).ends_with("operator")) start = i + 1;
+    if (c != ' ' || depth != 0) continue;
+    if (name.substr(0, i).ends_with("operator")) break;
+    start = i + 1;
   }
   return name.substr(start);
 }
@@ -259,22 +319,51 @@ std::string_view WithoutCloneSuffix(std::string_view name) {
   return name;
 }
 
-// What is inside of a function of Go: main.main.func1, main.main.func1.2, main.f.deferwrap1.
-std::string_view WithoutGoNumbers(std::string_view name) {
+// What is inside of a function of Go: main.main.func1, main.main.func1.2, main.f.deferwrap1. Of the
+// last kind are calls by go and defer, which were functions like others before Go 1.22.
+std::string WithoutGoNumbers(std::string_view name) {
   for (const std::string_view part : {".func", ".gowrap", ".deferwrap"}) {
     const size_t at = name.find(part);
     if (at != std::string_view::npos && at + part.size() < name.size() &&
         std::isdigit(name[at + part.size()]) != 0) {
-      return name.substr(0, at + part.size());
+      return std::string(name.substr(0, at)) + ".func";
     }
   }
-  return name;
+  return std::string(name);
+}
+
+// The place in a build.
+std::string PlaceOf(const SignatureFrame& frame) {
+  std::string place = frame.build_id.empty() ? PlainModule(frame.module) : frame.build_id;
+  std::array<char, 24> offset{};
+  std::snprintf(offset.data(), offset.size(), "+0x%llx",
+                static_cast<unsigned long long>(frame.offset));
+  return place + offset.data();
+}
+
+bool HasInnocentModule(const SignatureFrame& frame) {
+  return IsAmong(kInnocentModules, PlainModule(frame.module));
+}
+
+// Those that give access to what an object holds: of a few instructions, and so inlined by every
+// compiler that may. Clang folds such a load into what the caller does with it ("add 8(%rcx),
+// %eax"), and then gives it the place of the caller alone. A lambda has lost its operator by now.
+bool IsOperatorOfAccess(std::string_view function) {
+  for (const std::string_view name : {"operator()", "operator[]", "operator->", "operator*"}) {
+    if (!function.ends_with(name)) continue;
+    const std::string_view before = function.substr(0, function.size() - name.size());
+    return before.empty() || before.ends_with("::");
+  }
+  return false;
 }
 
 struct PlainFrame {
   std::string text;  // what goes into the signature
   bool innocent = false;
   bool start = false;
+  bool is_access = false;
+  bool is_personality = false;
+  bool is_throw = false;
 };
 
 PlainFrame PlainOf(const SignatureFrame& frame) {
@@ -282,11 +371,7 @@ PlainFrame PlainOf(const SignatureFrame& frame) {
   PlainFrame plain;
   if (frame.function.empty()) {
     // Without a name only the build tells one place from another.
-    std::string place = frame.build_id.empty() ? module : frame.build_id;
-    place += "+0x";
-    std::array<char, 17> digits{};
-    std::snprintf(digits.data(), digits.size(), "%lx", static_cast<unsigned long>(frame.offset));
-    plain.text = place + digits.data();
+    plain.text = PlaceOf(frame);
     plain.innocent = IsAmong(kInnocentModules, module) || module.empty();
     return plain;
   }
@@ -294,20 +379,33 @@ PlainFrame PlainOf(const SignatureFrame& frame) {
   plain.text = module + "!" + function;
   plain.innocent = IsInnocent(function, module);
   plain.start = IsAmong(kStarts, function);
+  plain.is_personality = function == "__gxx_personality_v0";
+  plain.is_throw = function == "__cxa_throw" || function == "__cxa_rethrow";
+  plain.is_access = IsOperatorOfAccess(function);
   return plain;
 }
 
-// The functions that go round in a stack that overflows, whichever of them was last.
-std::vector<std::string> FindRecursion(const std::vector<PlainFrame>& frames) {
-  std::map<std::string, size_t> counts;
-  for (const PlainFrame& frame : frames) {
-    if (!frame.innocent) ++counts[frame.text];
-  }
+// Where an exception met noexcept, the table of the function that promised it ended the program. In
+// GCC's builds that is found out from within the throw, with the thrower still on the stack; in
+// clang's the stack is unwound up to that function first. To throw is no mistake: the thrower is
+// left out. `after` is the frame behind __cxa_throw or __cxa_rethrow.
+void AcquitThrower(std::vector<PlainFrame>& frames, size_t after) {
+  if (after >= frames.size() || frames[after].innocent) return;
+  const bool has_caller =
+      std::any_of(frames.begin() + static_cast<ptrdiff_t>(after) + 1, frames.end(),
+                  [](const PlainFrame& frame) { return !frame.innocent; });
+  frames[after].innocent = has_caller;
+}
+
+// What goes round in a stack that overflows, in the order of the alphabet: whichever was last.
+std::vector<std::string> FindRecursion(const std::vector<std::string>& stack, size_t limit) {
+  std::map<std::string_view, size_t> counts;
+  for (const std::string& text : stack) ++counts[text];
   std::vector<std::string> found;
   for (const auto& [text, count] : counts) {
-    if (count >= kRecursion) found.push_back(text);
+    if (count >= kRecursion && found.size() < limit) found.emplace_back(text);
   }
-  if (found.size() > kStableFrames) found.resize(kStableFrames);
+  if (!found.empty()) found.insert(found.begin(), "recursion");
   return found;
 }
 
@@ -315,12 +413,9 @@ std::vector<std::string> FindRecursion(const std::vector<PlainFrame>& frames) {
 
 std::string PlainFunction(std::string_view function) {
   std::string name(WithoutCloneSuffix(function));
-  // Go's type arguments.
-  if (const size_t generic = name.find("[...]"); generic != std::string::npos) {
-    name.erase(generic, 5);
-  }
+  name = WithoutTypeArguments(name);
   name = WithoutClosureNumbers(name);
-  name = WithoutTemplateArguments(name);
+  name = WithoutBracketsOfType(WithoutTemplateArguments(name));
   name = WithoutArguments(name);
   name = WithoutReturnType(name);
   name = WithoutGoNumbers(name);
@@ -351,15 +446,27 @@ std::string PlainModule(std::string_view path) {
 
 std::vector<std::string> StableParts(const std::vector<SignatureFrame>& stack) {
   std::vector<PlainFrame> frames;
+  bool has_met_noexcept = false;
+  std::optional<size_t> thrower;
   for (const SignatureFrame& frame : stack) {
     PlainFrame plain = PlainOf(frame);
     if (plain.start) break;
+    // Only the search for a handler calls it, and only a table that allows none ends the program
+    // from there.
+    if (plain.is_personality) has_met_noexcept = true;
+    if (plain.is_throw && has_met_noexcept && !thrower) thrower = frames.size() + 1;
     frames.push_back(std::move(plain));
   }
-  if (std::vector<std::string> recursion = FindRecursion(frames); !recursion.empty()) {
-    recursion.insert(recursion.begin(), "recursion");
-    return recursion;
+  if (thrower) AcquitThrower(frames, *thrower);
+  std::vector<std::string> to_blame;
+  for (const PlainFrame& frame : frames) {
+    if (!frame.innocent) to_blame.push_back(frame.text);
   }
+  auto recursion = FindRecursion(to_blame, kStableFrames);
+  if (!recursion.empty()) return recursion;
+  // The object is wrong that the caller asked, and the caller is there in every build. Where a
+  // runtime or library called it, the operator is a task of its own.
+  if (frames.size() > 1 && !frames[1].innocent && frames[0].is_access) frames[0].innocent = true;
   const bool all_innocent =
       std::all_of(frames.begin(), frames.end(), [](const PlainFrame& f) { return f.innocent; });
   std::vector<std::string> parts;
@@ -376,19 +483,23 @@ std::string StableSignature(const std::vector<SignatureFrame>& stack) {
   return SignatureOf("s1", StableParts(stack));
 }
 
-std::string ExactSignature(const std::vector<SignatureFrame>& stack) {
-  std::vector<std::string> parts;
+std::string ExactSignature(const std::vector<SignatureFrame>& stack, std::string_view program) {
+  std::vector<std::string> places;
+  const bool all_innocent = std::all_of(stack.begin(), stack.end(), HasInnocentModule);
   for (const SignatureFrame& frame : stack) {
     if (frame.inlined) continue;
-    if (parts.size() == kExactFrames) break;
-    std::string part = frame.build_id.empty() ? PlainModule(frame.module) : frame.build_id;
-    std::array<char, 17> digits{};
-    std::snprintf(digits.data(), digits.size(), "%lx", static_cast<unsigned long>(frame.offset));
-    part += "+0x";
-    part += digits.data();
-    parts.push_back(std::move(part));
+    // The way of every abort through the C library tells nothing.
+    if (places.empty() && !all_innocent && HasInnocentModule(frame)) continue;
+    places.push_back(PlaceOf(frame));
   }
-  return SignatureOf("e1", parts);
+  const auto recursion = FindRecursion(places, kExactFrames);
+  if (!recursion.empty()) {
+    places = recursion;
+  } else if (places.size() > kExactFrames) {
+    places.resize(kExactFrames);
+  }
+  places.emplace(places.begin(), program);
+  return SignatureOf("e1", places);
 }
 
 }  // namespace telem

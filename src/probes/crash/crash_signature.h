@@ -20,8 +20,10 @@ struct SignatureFrame {
 // The same for the same bug: on every machine, in every build. "s1:…"
 std::string StableSignature(const std::vector<SignatureFrame>& stack);
 
-// The same for the same bug in the same build. "e1:…"
-std::string ExactSignature(const std::vector<SignatureFrame>& stack);
+// The same for the same bug in the same build, whether there are names or not. `program` is the
+// build id of what was started, or its name: two programs may crash in one place of one library.
+// "e1:…"
+std::string ExactSignature(const std::vector<SignatureFrame>& stack, std::string_view program);
 
 // The parts that go into the stable one, for people and tests.
 std::vector<std::string> StableParts(const std::vector<SignatureFrame>& stack);

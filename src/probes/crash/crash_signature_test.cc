@@ -35,6 +35,8 @@ TEST(PlainFunctionTest, KeepsOperators) {
   EXPECT_EQ(PlainFunction("A::operator<<(int)"), "A::operator<<");
   EXPECT_EQ(PlainFunction("A::operator()(int) const"), "A::operator()");
   EXPECT_EQ(PlainFunction("A<int>::operator->() const"), "A::operator->");
+  EXPECT_EQ(PlainFunction("A<int>::operator[](int) const"), "A::operator[]");
+  EXPECT_EQ(PlainFunction("A<int>::operator[]<long>(long)"), "A::operator[]");
 }
 
 TEST(PlainFunctionTest, NamesClosuresOfAllCompilersAlike) {
@@ -45,7 +47,24 @@ TEST(PlainFunctionTest, NamesClosuresOfAllCompilersAlike) {
   EXPECT_EQ(PlainFunction("a::main::{closure#0}"), "a::main::{closure}");
 }
 
+TEST(PlainFunctionTest, LeavesOutArgumentsInTheMiddle) {
+  EXPECT_EQ(
+      PlainFunction("a::Sum(std::vector<int> const&)::{lambda(int)#1}::operator()(int) const"),
+      "a::Sum::{lambda}");
+  EXPECT_EQ(PlainFunction("a::Sum(int) const::$_0::operator()(int) const"), "a::Sum::{lambda}");
+  EXPECT_EQ(PlainFunction("a::Sum(int)::{lambda(int)}::operator()"), "a::Sum::{lambda}");
+  EXPECT_EQ(PlainFunction("void run<int>(int)::Local::go()"), "run::Local::go");
+  EXPECT_EQ(PlainFunction("A::operator unsigned int() const"), "A::operator unsigned int");
+}
+
+TEST(PlainFunctionTest, NamesRustOfOldAndNewCompilersAlike) {
+  EXPECT_EQ(PlainFunction("<r::Table<u16>>::load"), PlainFunction("r::Table<T>::load"));
+  EXPECT_EQ(PlainFunction("<r::Table<u16> as r::Load>::load"),
+            PlainFunction("<r::Table<T> as r::Load>::load"));
+}
+
 TEST(PlainFunctionTest, ReadsRustAndGo) {
+  EXPECT_EQ(PlainFunction("main.apply[go.shape.string_0]"), "main.apply");
   EXPECT_EQ(PlainFunction("<r::Foo<u32> as r::Bar>::run"), "<r::Foo as r::Bar>::run");
   EXPECT_EQ(PlainFunction("r::deep::er::f::<7>"), "r::deep::er::f");
   EXPECT_EQ(PlainFunction("main.(*Server).Serve"), "main.(*Server).Serve");
@@ -92,6 +111,63 @@ TEST(StableSignatureTest, IsTheSameWhereverARecursionOverflows) {
               ElementsAre("recursion", "example!walk_left", "example!walk_right"));
 }
 
+// clang gives a load that it folds into an addition the place of the addition: in an optimised
+// build an operator is not on the stack where it is in one that is not.
+TEST(StableSignatureTest, CountsACrashInAnOperatorOfAccessAtItsCaller) {
+  for (const char* access : {"Matrix::operator()(int, int) const", "Ring<long>::operator[](int)",
+                             "Handle::operator->() const", "Handle::operator*() const"}) {
+    EXPECT_THAT(StableParts({Frame(access), Frame("Trace(Matrix const&)"), Frame("main")}),
+                ElementsAre("example!Trace", "example!main"))
+        << access;
+  }
+}
+
+TEST(StableSignatureTest, CountsAnOperatorThatIsMoreThanAccess) {
+  // A task that a library calls: nothing else on the stack tells one task from another.
+  EXPECT_THAT(StableParts({Frame("ByPrice::operator()(int, int)"),
+                           Frame("int std::__invoke_impl<int>(int)"), Frame("Sort(int)")}),
+              ElementsAre("example!ByPrice::operator()", "example!Sort"));
+  // What it calls crashed, and no instruction of its own.
+  EXPECT_THAT(
+      StableParts({Frame("Check(int)"), Frame("Matrix::operator()(int)"), Frame("Trace()")}),
+      ElementsAre("example!Check", "example!Matrix::operator()", "example!Trace"));
+  EXPECT_THAT(StableParts({Frame("Sum(int)::{lambda(int)#1}::operator()(int) const"),
+                           Frame("Sum(int)"), Frame("main")}),
+              ElementsAre("example!Sum::{lambda}", "example!Sum", "example!main"));
+  EXPECT_THAT(StableParts({Frame("Money::operator<(Money const&)"), Frame("Buy()")}),
+              ElementsAre("example!Money::operator<", "example!Buy"));
+  EXPECT_THAT(StableParts({Frame("Matrix::operator()(int)")}),
+              ElementsAre("example!Matrix::operator()"));
+}
+
+// GCC's code ends the program where the exception is thrown; clang's unwinds to the function that
+// promised noexcept first. That one is to blame: to throw is no mistake.
+TEST(StableSignatureTest, BlamesWhoPromisedNoexceptAndNotWhoThrew) {
+  const auto expected = ElementsAre("example!ReadConfig", "example!Load", "example!main");
+  EXPECT_THAT(StableParts({Frame("abort"), Frame("__gxx_personality_v0"),
+                           Frame("_Unwind_RaiseException"), Frame("__cxa_throw"), Frame("Parse"),
+                           Frame("ReadConfig"), Frame("Load"), Frame("main")}),
+              expected);
+  EXPECT_THAT(
+      StableParts({Frame("abort"), Frame("std::terminate()"), Frame("__clang_call_terminate"),
+                   Frame("ReadConfig"), Frame("Load"), Frame("main")}),
+      expected);
+  EXPECT_THAT(StableParts({Frame("abort"), Frame("__gxx_personality_v0"), Frame("__cxa_rethrow"),
+                           Frame("Parse"), Frame("ReadConfig"), Frame("Load"), Frame("main")}),
+              expected);
+  // Who threw is the library.
+  EXPECT_THAT(StableParts({Frame("abort"), Frame("__gxx_personality_v0"), Frame("__cxa_throw"),
+                           Frame("std::__throw_out_of_range(char const*)"), Frame("ReadConfig"),
+                           Frame("Load"), Frame("main")}),
+              expected);
+  // Nobody caught it at all, or there is nobody else.
+  EXPECT_THAT(StableParts({Frame("abort"), Frame("__cxa_throw"), Frame("Parse"), Frame("main")}),
+              ElementsAre("example!Parse", "example!main"));
+  EXPECT_THAT(StableParts({Frame("abort"), Frame("__gxx_personality_v0"), Frame("__cxa_throw"),
+                           Frame("main"), Frame("__libc_start_main")}),
+              ElementsAre("example!main"));
+}
+
 TEST(StableSignatureTest, TellsFunctionsOfOneNameInTwoProgramsApart) {
   EXPECT_NE(StableSignature({Frame("main", "/usr/bin/a")}),
             StableSignature({Frame("main", "/usr/bin/b")}));
@@ -109,11 +185,47 @@ TEST(StableSignatureTest, OfNothingButTheLibraryIsOfTheLibrary) {
 TEST(ExactSignatureTest, KnowsNothingOfNamesAndInlining) {
   SignatureFrame inlined = Frame("inlined");
   inlined.inlined = true;
-  EXPECT_EQ(ExactSignature({Frame("a"), Frame("b")}),
-            ExactSignature({inlined, Frame(""), Frame("c")}));
+  EXPECT_EQ(ExactSignature({Frame("a"), Frame("b")}, "p"),
+            ExactSignature({inlined, Frame(""), Frame("c")}, "p"));
   SignatureFrame moved = Frame("a");
   moved.offset = 0x11;
-  EXPECT_NE(ExactSignature({Frame("a")}), ExactSignature({moved}));
+  EXPECT_NE(ExactSignature({Frame("a")}, "p"), ExactSignature({moved}, "p"));
+}
+
+// Every failed assertion has five frames of the C library on top: with five frames all of a machine
+// were one crash loop, told five times an hour.
+TEST(ExactSignatureTest, TellsFailedAssertionsApart) {
+  const SignatureFrame libc = Frame("", "/usr/lib/x86_64-linux-gnu/libc.so.6");
+  SignatureFrame here = Frame("");
+  SignatureFrame there = Frame("");
+  there.offset = 0x11;
+  EXPECT_NE(ExactSignature({libc, libc, libc, libc, libc, here}, "p"),
+            ExactSignature({libc, libc, libc, libc, libc, there}, "p"));
+}
+
+// Which instruction of which function meets the end of the stack is chance: the kernel begins each
+// stack at another place.
+TEST(ExactSignatureTest, IsTheSameWhereverARecursionOverflows) {
+  const auto at = [](uint64_t offset) {
+    SignatureFrame frame = Frame("");
+    frame.offset = offset;
+    return frame;
+  };
+  std::vector<SignatureFrame> stack;
+  for (int i = 0; i < 100; ++i) {
+    stack.push_back(at(0x10));
+    stack.push_back(at(0x20));
+  }
+  std::vector<SignatureFrame> other = stack;
+  other.insert(other.begin(), {at(0x99), at(0x20)});
+  EXPECT_EQ(ExactSignature(stack, "p"), ExactSignature(other, "p"));
+  EXPECT_NE(ExactSignature(stack, "p"), ExactSignature(stack, "q"));
+  for (SignatureFrame& frame : other) frame.offset += 4;
+  EXPECT_NE(ExactSignature(stack, "p"), ExactSignature(other, "p"));
+}
+
+TEST(ExactSignatureTest, TellsProgramsApart) {
+  EXPECT_NE(ExactSignature({Frame("a")}, "p"), ExactSignature({Frame("a")}, "q"));
 }
 
 }  // namespace

@@ -14,11 +14,14 @@ class CrashTurn {
  public:
   static constexpr int kAtOnce = 2;
 
-  // Waits at most `patience` for a turn; it lasts as long as the object, and ends with the process
-  // in any case. Nothing where all turns stayed taken. `folder` is where the locks lie; where they
-  // cannot, everybody has a turn.
+  // Waits at most `patience` for a turn, in the order in which they came; it lasts as long as the
+  // object, and ends with the process in any case. Nothing where all turns stayed taken. `folder`
+  // is where the locks lie; where they cannot, everybody has a turn.
   static std::optional<CrashTurn> Wait(const std::string& folder,
                                        std::chrono::milliseconds patience);
+
+  // In a child that was forked meanwhile and goes on without a turn: else it would keep it.
+  void CloseInChild() { lock_.Reset(); }
 
  private:
   explicit CrashTurn(UniqueFd lock) : lock_(std::move(lock)) {}

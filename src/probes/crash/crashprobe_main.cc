@@ -5,6 +5,7 @@
 
 #include <array>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -21,30 +22,12 @@ namespace {
 
 using Action = CrashArguments::Action;
 
-constexpr char kHelp[] =
+constexpr char kAbout[] =
     "Usage: crashprobe [OPTION]...\n"
     "       crashprobe -p NAME [-E PATH] [-s SIGNAL] [PID TID TID TIME UID GID LIMIT MODE [FD]]\n"
     "Send a record about a program's crash to the telemetry daemon. The core is read from\n"
     "standard input; the second form is how the kernel calls (core(5), kernel.core_pattern).\n"
-    "\n"
-    "  -c, --core-file FILE     read the core from FILE\n"
-    "      --root DIR           the files of the core's machine lie below DIR\n"
-    "      --explain FILE|PID   print what a record of this core or process would say, and where\n"
-    "                           each fact came from\n"
-    "  -n, --no-post            print the record instead of sending it\n"
-    "      --json               with -n: print it as one JSON object\n"
-    "  -v, --verbose            print the payload, too\n"
-    "  -p, --process-name NAME  %e: name of the process\n"
-    "  -E, --process-path PATH  %E: path of its program, with '!' for '/'\n"
-    "  -s, --signal NUMBER      %s: the signal that ended it\n"
-    "      --setup              make the kernel call crashprobe\n"
-    "      --restore            put back what was there before --setup\n"
-    "      --socket             standard input is a connection of the kernel's coredump socket\n"
-    "      --send-counts        send the counts of crashes that were not told in full\n"
-    "      --watch              report what systemd-coredump takes, as it comes\n"
-    "  -f, --config-file FILE   take the configuration from FILE\n"
-    "  -h, --help               print this help\n"
-    "  -V, --version            print the version\n";
+    "\n";
 
 constexpr char kKernelSettings[] = "/proc/sys/kernel";
 
@@ -56,7 +39,7 @@ void EnsureStandardDescriptors() {
   if (fd >= 0) ::close(fd);
 }
 
-int ChangeKernelSettings(Action action, const Settings& settings) {
+int ChangeKernelSettings(Action action, const std::string& config_file, const Settings& settings) {
   if (IsInContainerOrChroot()) {
     return Failure(kCrashProgram, "the kernel of a container or chroot is its host's");
   }
@@ -64,26 +47,38 @@ int ChangeKernelSettings(Action action, const Settings& settings) {
   if (::readlink("/proc/self/exe", program.data(), program.size() - 1) <= 0) {
     return Failure(kCrashProgram, "cannot find out where crashprobe lies");
   }
-  CorePattern pattern(kKernelSettings, program.data(), kCoreSocket, settings);
+  std::string words = program.data();
+  if (!config_file.empty()) words += " -f " + config_file;
+  CorePattern pattern(kKernelSettings, words, kCoreSocket, settings);
   const Status done = action == Action::kSetUp ? pattern.SetUp() : pattern.Restore();
-  return done ? EXIT_SUCCESS : Failure(kCrashProgram, done.error().message);
+  if (done) {
+    for (const std::string& refused : pattern.refused()) {
+      std::fprintf(stderr, "%s: %s; taking the next best\n", kCrashProgram, refused.c_str());
+    }
+    return EXIT_SUCCESS;
+  }
+  const int result = Failure(kCrashProgram, done.error().message);
+  // That systemd-coredump keeps it is what was asked for.
+  return done.error().code == ErrorCode::kBusy ? EXIT_SUCCESS : result;
 }
 
 int Run(const CrashArguments& arguments, const Settings& settings) {
   switch (arguments.action) {
     case Action::kHelp:
-      return PrintHelp(kHelp);
+      return PrintHelp(kAbout + DescribeCrashOptions());
     case Action::kVersion:
       return PrintVersion(kCrashProgram);
     case Action::kExplain:
       return ExplainCrash(arguments, settings);
     case Action::kSetUp:
     case Action::kRestore:
-      return ChangeKernelSettings(arguments.action, settings);
+      return ChangeKernelSettings(arguments.action, arguments.config_file, settings);
     case Action::kSendCounts:
       return SendCrashCounts(arguments, settings);
     case Action::kWatch:
       return WatchCoredumps(arguments, settings);
+    case Action::kSample:
+      return ShowSampleCrash(arguments, settings);
     default:
       return ReportCrash(arguments, settings);
   }
@@ -97,7 +92,7 @@ bool IsAllowedWithoutConsent(const CrashArguments& arguments) {
 
 int Main(int argc, char** argv) {
   EnsureStandardDescriptors();
-  const auto arguments = ParseCrashArguments(argc, argv);
+  auto arguments = ParseCrashArguments(argc, argv);
   if (!arguments) return UsageMistake(kCrashProgram, arguments.error().message, kProbeMistake);
   if (arguments->action == Action::kHelp || arguments->action == Action::kVersion) {
     return Run(*arguments, Settings());
@@ -107,6 +102,7 @@ int Main(int argc, char** argv) {
     const auto found = FindConfigFile(arguments->config_file.c_str());
     if (!found) return Failure(kCrashProgram, found.error().message);
     config_file = *found;
+    arguments->config_file = *found;
     tm_set_config_file(config_file.c_str());
   }
   if (!IsAllowedWithoutConsent(*arguments) && tm_is_opted_in() == 0) return EXIT_SUCCESS;

@@ -78,6 +78,18 @@ std::string CommandOf(int proc) {
   return text ? text->substr(0, text->find('\n')) : "";
 }
 
+std::optional<pid_t> InnerPidOf(int proc) {
+  const auto status = ReadProcFile(proc, "status", kMaxSmallFile);
+  constexpr std::string_view kMark = "\nNSpid:\t";
+  const size_t at = status ? status->find(kMark) : std::string::npos;
+  if (at == std::string::npos) return std::nullopt;
+  // One of each namespace, the innermost last.
+  std::string_view line = std::string_view(*status).substr(at + kMark.size());
+  line = line.substr(0, line.find('\n'));
+  const auto pid = ParseUnsigned(line.substr(line.rfind('\t') + 1));
+  return pid && *pid <= INT_MAX ? std::optional(static_cast<pid_t>(*pid)) : std::nullopt;
+}
+
 std::string ProgramOf(int proc) {
   std::string exe = ReadLink(proc, "exe");
   if (exe.ends_with(kDeleted)) exe.resize(exe.size() - kDeleted.size());

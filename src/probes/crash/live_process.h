@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ std::string CommandOf(int proc);
 
 // The path of its program; empty when it cannot be read.
 std::string ProgramOf(int proc);
+
+// The pid as the process itself sees it; nothing where the kernel does not say.
+std::optional<pid_t> InnerPidOf(int proc);
 
 // What container the root folder (a descriptor) of a process belongs to, in the words of its
 // manager: "systemd-nspawn", with the container's id where it has one; "container" when nothing

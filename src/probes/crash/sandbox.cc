@@ -254,7 +254,8 @@ bool Sandbox::HasEnded(SandboxOutcome& outcome) {
 }
 
 SandboxOutcome Sandbox::Wait(const Clock& clock,
-                             const std::function<UniqueFd(std::string_view)>& answer) {
+                             const std::function<UniqueFd(std::string_view)>& answer,
+                             const std::function<bool(const std::string&)>& is_enough) {
   constexpr int kLook = 20;    // milliseconds between two looks at its memory
   constexpr int kEndLook = 2;  // and at whether it is gone, once it has nothing to say any more
   const MonotonicTime end = clock.Monotonic() + limits_.time;
@@ -262,7 +263,8 @@ SandboxOutcome Sandbox::Wait(const Clock& clock,
   std::string text;
   std::vector<char> buffer(kPart + 1);
   bool is_silent = false;
-  while (!is_silent || !HasEnded(outcome)) {
+  bool has_enough = false;
+  while (!has_enough && (!is_silent || !HasEnded(outcome))) {
     if (clock.Monotonic() >= end) {
       outcome.end = SandboxEnd::kTooLong;
       break;
@@ -285,6 +287,7 @@ SandboxOutcome Sandbox::Wait(const Clock& clock,
         if (text.size() + message.size() <= limits_.text) text += message;
         break;
       case kTextEnd:
+        has_enough = is_enough && is_enough(text);
         if (outcome.texts.size() < kMaxTexts) outcome.texts.push_back(std::move(text));
         text.clear();
         break;

@@ -1,7 +1,5 @@
 // hprobe: sends a greeting, or once a day a heartbeat, so that one sees that the way to the server
 // is open. Also the smallest example of a probe.
-#include <getopt.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -16,27 +14,20 @@ namespace {
 
 constexpr char kProgram[] = "hprobe";
 
-constexpr char kHelp[] =
+constexpr char kAbout[] =
     "Usage: hprobe [OPTION]...\n"
     "Send a record that says hello to the telemetry daemon.\n"
-    "\n"
-    "  -H, --heartbeat         send the daily heartbeat instead\n"
-    "  -n, --no-post           print the record instead of sending it\n"
-    "      --json              with -n: print it as one JSON object\n"
-    "  -f, --config-file FILE  take the configuration from FILE\n"
-    "  -h, --help              print this help\n"
-    "  -V, --version           print the version\n";
+    "\n";
 
 constexpr int kJson = 256;  // has no letter
 
-constexpr option kOptions[] = {
-    {"heartbeat", no_argument, nullptr, 'H'},
-    {"no-post", no_argument, nullptr, 'n'},
-    {"json", no_argument, nullptr, kJson},
-    {"config-file", required_argument, nullptr, 'f'},
-    {"help", no_argument, nullptr, 'h'},
-    {"version", no_argument, nullptr, 'V'},
-    {},
+constexpr OptionRow kOptions[] = {
+    {"heartbeat", 'H', nullptr, "send the daily heartbeat instead"},
+    {"no-post", 'n', nullptr, "print the record instead of sending it"},
+    {"json", kJson, nullptr, "with -n: print it as one JSON object"},
+    {"config-file", 'f', "FILE", "take the configuration from FILE"},
+    {"help", 'h', nullptr, "print this help"},
+    {"version", 'V', nullptr, "print the version"},
 };
 
 struct Arguments {
@@ -77,10 +68,10 @@ int Main(int argc, char** argv) {
   const auto mistake = [](std::string_view what) {
     return UsageMistake(kProgram, what, kProbeMistake);
   };
+  const OptionTable options({kOptions});
   bool json = false;
-  opterr = 0;
   int letter;
-  while ((letter = ::getopt_long(argc, argv, ":Hnf:hV", kOptions, nullptr)) != -1) {
+  while ((letter = options.Next(argc, argv)) != -1) {
     switch (letter) {
       case 'H':
         arguments.rest = "/heartbeat/ping";
@@ -98,11 +89,11 @@ int Main(int argc, char** argv) {
         break;
       }
       case 'h':
-        return PrintHelp(kHelp);
+        return PrintHelp(kAbout + options.Help());
       case 'V':
         return PrintVersion(kProgram);
       default:
-        return mistake(DescribeBadOption(letter, kOptions, argv));
+        return mistake(options.DescribeBad(letter, argv));
     }
   }
   if (optind < argc) return mistake(DescribeUnexpected(argv[optind]));

@@ -37,6 +37,7 @@ constexpr std::string_view kHistoryWords[] = {
     "llocated in ",
     "Freed in ",
     "existing dependency",
+    "state was registered at:",
     "-> #",
     "stack dump when the lock was acquired",
     "dependencies between",
@@ -57,11 +58,13 @@ constexpr std::string_view kStackHeaders[] = {
 
 // Lines that name the function at the instruction pointer.
 constexpr std::string_view kInstructionLabels[] = {
-    "RIP: ", "EIP: ",  "EIP is at ", "IP: ", "PC is at ",
-    "pc : ", "epc : ", "epc   : ",   "NIP ", "Krnl PSW : ",
+    "RIP: ", "EIP: ",       "EIP is at ", "IP: ",   "PC is at ", "pc : ", "epc : ",    "epc   : ",
+    "NIP ",  "Krnl PSW : ", "ERA: ",      "TPC: <", "pc is at ", "PC: ",  "IAOQ[0]: ",
 };
 // Those that name its caller.
-constexpr std::string_view kCallerLabels[] = {"LR is at ", "lr : ", " ra : ", "ra    : ", "LR "};
+constexpr std::string_view kCallerLabels[] = {
+    "LR is at ", "lr : ", " ra : ", "ra    : ", "LR ", "ra is at ", "RPC: <", " RP(r2): ",
+};
 
 // The first "func+0x1/0x2" anywhere in `text`.
 std::optional<StackFrame> FindFunction(std::string_view text) {
@@ -69,11 +72,63 @@ std::optional<StackFrame> FindFunction(std::string_view text) {
   for (size_t plus = text.find(kOffset); plus != std::string_view::npos;
        plus = text.find(kOffset, plus + 1)) {
     size_t start = plus;
-    while (start > 0 && !std::string_view(" (>]:").contains(text[start - 1])) --start;
+    while (start > 0 && !std::string_view(" (<>]:").contains(text[start - 1])) --start;
     std::string_view rest = text.substr(start);
     if (auto found = TakeFunction(rest)) return found;
   }
+  if (const size_t brace = text.find('{'); brace != std::string_view::npos) {
+    std::string_view rest = text.substr(brace);
+    return TakeFunction(rest);
+  }
   return std::nullopt;
+}
+
+// "RIP: 0010:tipc_connect (net/tipc/socket.c:2570)", "lr : tipc_connect (net/tipc/socket.c:2570)"
+std::optional<StackFrame> FindDecodedFunction(std::string_view text) {
+  const size_t places = text.find(" (");
+  if (places == std::string_view::npos) return std::nullopt;
+  size_t start = places;
+  while (start > 0 && text[start - 1] != ' ' && text[start - 1] != ':') --start;
+  return ParseStackFrame(text.substr(start));
+}
+
+// "Krnl PSW : 0704e00180000000 000000003e9cccc4 (tape_open+0x2f4": a console of 80 columns goes on
+// in the next line.
+std::optional<StackFrame> FindCutFunction(std::string_view text) {
+  const size_t bracket = text.rfind('(');
+  if (bracket == std::string_view::npos) return std::nullopt;
+  const std::string_view cut = Trim(text.substr(bracket + 1));
+  const size_t plus = cut.find("+0x");
+  if (plus == std::string_view::npos ||
+      cut.find_first_not_of("0123456789abcdef/x", plus + 1) != std::string_view::npos) {
+    return std::nullopt;
+  }
+  // With the rest in place it is a function like any other, or none.
+  const std::string_view name = cut.substr(0, plus);
+  const std::string whole = std::string(name) + "+0x1/0x2";
+  const auto frame = ParseStackFrame(whole);
+  if (!frame || frame->function != name) return std::nullopt;
+  return StackFrame{.function = name, .module = {}, .offset = {}};
+}
+
+// "[<00000000a1b2c3d4>] usb_hcd_irq [usbcore]", "[<ffffffffa0012340>] (usb_hcd_irq+0x0/0x60)"
+std::string FindHandler(std::string_view text) {
+  const size_t end = text.find("] ");
+  if (end == std::string_view::npos) return {};
+  text.remove_prefix(end + 2);
+  if (text.starts_with('(')) text.remove_prefix(1);
+  return std::string(PlainName(text.substr(0, text.find_first_of(" +)"))));
+}
+
+// "last function: od_dbs_timer", "preempt=0x00000000 lock=1->0 RCU=0->1 workfn=od_dbs_timer"
+std::string FindWork(std::string_view text) {
+  for (const std::string_view label : {"last function: ", "workfn="}) {
+    const size_t at = text.find(label);
+    if (at == std::string_view::npos) continue;
+    text.remove_prefix(at + label.size());
+    return std::string(PlainName(text.substr(0, text.find_first_of(" +"))));
+  }
+  return {};
 }
 
 ReportFrame OwnedFrame(const StackFrame& frame) {
@@ -120,20 +175,26 @@ class Reader {
         case Role::kSecond:
           return 0;
         case Role::kInside:
-          return 1;
-        case Role::kDetail:
           return 2;
-        case Role::kTheEnd:
+        case Role::kDetail:
           return 3;
-        case Role::kOpener:
+        case Role::kTheEnd:
           return 4;
+        case Role::kOpener:
+          return 5;
       }
-      return 5;
+      return 6;
     };
-    const auto best = std::min_element(raw_.headlines.begin(), raw_.headlines.end(),
-                                       [&](const Headline& a, const Headline& b) {
-                                         return rank(a.beginning->role) < rank(b.beginning->role);
-                                       });
+    // A warning may only say where it is, and the line behind it what: "hard LOCKUP".
+    const auto order = [&](const Headline& line) {
+      const Beginning& beginning = *line.beginning;
+      return rank(beginning.role) == 0 && beginning.kind == ReportKind::kWarning
+                 ? 1
+                 : rank(beginning.role);
+    };
+    const auto best =
+        std::min_element(raw_.headlines.begin(), raw_.headlines.end(),
+                         [&](const Headline& a, const Headline& b) { return order(a) < order(b); });
     if (best == raw_.headlines.end()) return;
     title_ = best->line;
     report_.kind = best->beginning->kind;
@@ -152,18 +213,29 @@ class Reader {
           panicking_ = true;
         }
       }
-      return;
+      // "Unable to handle … at 0000000000000018 RIP:" of x86_64 before 2.6.25
+      instruction_follows_ = trimmed.ends_with(" RIP:");
+      if (beginning->role != Role::kInside) return;
     }
+    if (std::exchange(instruction_follows_, false)) return ReadInstruction(trimmed);
     if (trimmed.empty()) {
       if (label_ != DefaultLabel()) EndStack(DefaultLabel());
       return;
     }
-    ReadLock(text);
+    if (ReadLock(text)) return;
     if (trimmed.starts_with("Preemption disabled at:")) {
       disabled_at_follows_ = true;
       return;
     }
     if (std::exchange(disabled_at_follows_, false)) return;
+    if (report_.blame == Blame::kHandler && trimmed == "handlers:") {
+      handler_follows_ = true;
+      return;
+    }
+    if (std::exchange(handler_follows_, false)) report_.handler = FindHandler(trimmed);
+    if (report_.blame == Blame::kHandler && report_.handler.empty()) {
+      report_.handler = FindWork(trimmed);
+    }
     if (ContainsAny(trimmed, kHistoryWords)) {
       EndStack(panicking_ ? ReportStack::Label::kPanic : ReportStack::Label::kHistory);
       if (trimmed.starts_with("-> #")) return;
@@ -175,8 +247,7 @@ class Reader {
       if (stack_open_ && !IsOnlyInstruction()) EndStack(label_);
       OpenStack();
       // "Call Trace: <IRQ> [<ffffffff80…>] func+0x…" of old kernels
-      const size_t colon = trimmed.find(": ");
-      if (colon != std::string_view::npos) ReadFrame(trimmed.substr(colon + 2));
+      ReadFrame(trimmed.substr(trimmed.find(':') + 1));
       return;
     }
     if (trimmed.starts_with("NMI backtrace for cpu") || trimmed.starts_with("task:") ||
@@ -227,17 +298,21 @@ class Reader {
   }
 
   bool ReadFrame(std::string_view text) {
-    const auto frame = ParseStackFrame(text);
-    if (!frame) return false;
-    AddFrame(*frame);
-    return true;
+    bool found = false;
+    while (const auto frame = TakeStackFrame(text)) {
+      AddFrame(*frame);
+      found = true;
+    }
+    return found;
   }
 
   void ReadInstruction(std::string_view text) {
     if (text.contains("RIP: 0033:") || text.contains("RIP: 0023:")) return;
     // At the end of a report it is said once more.
     if (text.contains(" RSP: ") && stack_open_) return;
-    const auto found = FindFunction(text);
+    auto found = FindFunction(text);
+    if (!found) found = FindDecodedFunction(text);
+    if (!found && text.starts_with("Krnl PSW")) found = FindCutFunction(text);
     if (!found) return;
     if (stack_open_ && IsOnlyInstruction() && !report_.stacks.back().frames.empty()) {
       return;  // "IP:" and then "RIP:"
@@ -252,28 +327,39 @@ class Reader {
   // Where a jump went astray the caller is all there is.
   void ReadCaller(std::string_view text) {
     if (stack_open_ && !report_.stacks.back().frames.empty()) return;
-    if (const auto found = FindFunction(text)) AddFrame(*found);
+    auto found = FindFunction(text);
+    if (!found) found = FindDecodedFunction(text);
+    if (found) AddFrame(*found);
   }
 
-  void ReadLock(std::string_view text) {
+  // Whether the line is the place of a lock alone, which looks like a frame.
+  bool ReadLock(std::string_view text) {
     constexpr size_t kMaxSites = 2;
     const bool has_sites = report_.blame == Blame::kLockSite || report_.blame == Blame::kInterrupt;
-    if (!has_sites || report_.lock_sites.size() == kMaxSites) return;
+    if (!has_sites || report_.lock_sites.size() == kMaxSites) return false;
     // The list of all locks that are held says more than is asked, if the question was answered.
-    if (Trim(text).starts_with('#') && !report_.lock_sites.empty()) return;
+    if (Trim(text).starts_with('#') && !report_.lock_sites.empty()) return false;
     constexpr std::string_view kAt = " at: ";
     if (const size_t at = text.find(kAt); lock_site_follows_ || at != std::string_view::npos) {
-      const auto found = FindFunction(lock_site_follows_ ? text : text.substr(at));
+      const std::string_view site = lock_site_follows_ ? text : text.substr(at + kAt.size());
+      auto found = FindFunction(site);
+      if (!found) found = FindDecodedFunction(site);
       if (found) report_.lock_sites.emplace_back(PlainName(found->function));
-      lock_site_follows_ = false;
-    } else if (text.ends_with(") at:")) {
+      return std::exchange(lock_site_follows_, false) && found.has_value();
+    }
+    if (text.ends_with(") at:")) {
       lock_site_follows_ = true;
     }
+    return false;
   }
 
   bool ReadFacts(std::string_view text) {
     if (IsPanicsOwn()) return false;
     if (text.starts_with("CPU: ") || text.starts_with("Pid: ")) {
+      // The stack of KFENCE's stands above, and the registers that may follow are not its end.
+      if (report_.kind == ReportKind::kSanitizer && stack_open_ && !IsOnlyInstruction()) {
+        EndStack(label_);
+      }
       ReadProcess(text);
       return true;
     }
@@ -383,6 +469,8 @@ class Reader {
   bool panicking_ = false;
   bool lock_site_follows_ = false;
   bool disabled_at_follows_ = false;
+  bool handler_follows_ = false;
+  bool instruction_follows_ = false;
 };
 
 }  // namespace

@@ -44,7 +44,8 @@ struct KernelReport {
   std::string pid;
   std::string cpu;
   std::string hardware;
-  std::string guilty;  // empty: none found
+  std::string guilty;   // empty: none found
+  std::string handler;  // whom the kernel had called, where a report says so
   // Where the locks that a report is about were taken: first the one that was about to be, then the
   // one that was held.
   std::vector<std::string> lock_sites;

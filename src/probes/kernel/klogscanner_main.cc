@@ -1,58 +1,64 @@
 // klogscanner: finds the kernel's reports in its log and makes records of them.
 #include <fcntl.h>
-#include <getopt.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <string>
 
 #include "base/command_line.h"
 #include "base/files.h"
-#include "probes/common/record_outlet.h"
+#include "probes/common/privileges.h"
+#include "probes/common/probe_run.h"
 #include "probes/kernel/kernel_record.h"
+#include "probes/kernel/kmsg_scanner.h"
 #include "probes/kernel/log_reader.h"
+#include "probes/kernel/sample_evidence.h"
 
 namespace telem {
 namespace {
 
 constexpr char kProgram[] = "klogscanner";
 
-constexpr char kHelp[] =
+constexpr char kAbout[] =
     "Usage: klogscanner [OPTION]...\n"
-    "Find what the kernel reported in a saved log, and send a record for each report.\n"
-    "\n"
-    "      --log FILE          read FILE (`-`: standard input); needed\n" TELEM_PROBE_HELP;
+    "Follow the kernel's log, and send a record for each report of the kernel in it.\n"
+    "\n";
 
-constexpr int kLog = 256;
+enum : int { kLog = 256, kKmsg, kSend, kFiles };
 
-constexpr option kOptions[] = {
-    {"log", required_argument, nullptr, kLog},
-    TELEM_PROBE_OPTIONS,
-    {},
+constexpr OptionRow kOptions[] = {
+    {"send", kSend, nullptr, "send the records (default)"},
+    {"files", kFiles, nullptr, "leave the reports as files for oopsprobe instead"},
+    {"kmsg", kKmsg, "FILE", "follow FILE instead of /dev/kmsg, which is of the same form"},
+    {"log", kLog, "FILE",
+     "read FILE (`-`: standard input), the text of a log, to its end\n"
+     "instead, and send what it holds"},
 };
 
 struct Arguments {
-  ProbeOptions common;
-  std::string log;
+  std::string log;  // empty: the live one
+  std::string kmsg = "/dev/kmsg";
+  bool files = false;
 };
 
-Result<Arguments> ParseArguments(int argc, char** argv) {
-  Arguments arguments;
-  opterr = 0;
-  int letter;
-  while ((letter = ::getopt_long(argc, argv, ":" TELEM_PROBE_LETTERS, kOptions, nullptr)) != -1) {
-    if (letter == kLog) {
-      arguments.log = optarg;
-      continue;
-    }
-    TELEM_TRY(const bool taken, TakeProbeOption(letter, optarg, arguments.common));
-    if (!taken) return Fail(ErrorCode::kInvalid, DescribeBadOption(letter, kOptions, argv));
-    if (arguments.common.help || arguments.common.version) return arguments;
+Status TakeOption(int letter, const char* value, Arguments& arguments) {
+  switch (letter) {
+    case kLog:
+      arguments.log = value;
+      break;
+    case kKmsg:
+      arguments.kmsg = value;
+      break;
+    default:
+      arguments.files = letter == kFiles;
   }
-  if (optind < argc) return Fail(ErrorCode::kInvalid, DescribeUnexpected(argv[optind]));
-  if (arguments.log.empty()) return Fail(ErrorCode::kInvalid, "--log FILE is missing");
-  TELEM_CHECK(CheckProbeOptions(arguments.common));
-  return arguments;
+  return {};
+}
+
+Status CheckOptions(const Arguments& arguments, const ProbeOptions& common) {
+  if (arguments.files && (!arguments.log.empty() || !common.post)) {
+    return Fail(ErrorCode::kInvalid, "--files goes with neither --log nor -n/--no-post");
+  }
+  return {};
 }
 
 Status ScanFile(const Arguments& arguments, const RecordOutlet& outlet) {
@@ -66,16 +72,34 @@ Status ScanFile(const Arguments& arguments, const RecordOutlet& outlet) {
       fd, [&](const RawReport& raw) -> Status { return outlet.Hand(MakeKernelRecord(raw, "")); });
 }
 
+Status FollowLog(const Arguments& arguments, const RecordOutlet& outlet) {
+  TELEM_TRY(UniqueFd log, OpenAt(AT_FDCWD, arguments.kmsg, O_RDONLY | O_NONBLOCK));
+  // Opening it is all that root is needed for.
+  TELEM_CHECK(BecomeTelemetry());
+  auto way = arguments.files ? KmsgScanner::Way::kFiles : KmsgScanner::Way::kSend;
+  if (!outlet.posts()) way = KmsgScanner::Way::kShow;
+  KmsgScanner scanner(std::move(log), way, outlet,
+                      [](const std::string& what) { Failure(kProgram, what); });
+  return scanner.Run();
+}
+
 int Main(int argc, char** argv) {
-  const auto arguments = ParseArguments(argc, argv);
-  if (!arguments) return UsageMistake(kProgram, arguments.error().message, kProbeMistake);
-  if (arguments->common.help) return PrintHelp(kHelp);
-  if (arguments->common.version) return PrintVersion(kProgram);
-  const auto outlet = RecordOutlet::Open(arguments->common);
-  if (!outlet) return Failure(kProgram, outlet.error().message);
-  if (!outlet->IsWanted()) return EXIT_SUCCESS;
-  const Status scanned = ScanFile(*arguments, *outlet);
-  return scanned ? EXIT_SUCCESS : Failure(kProgram, scanned.error().message);
+  Arguments arguments;
+  return RunProbe(
+      {.program = kProgram,
+       .about = kAbout,
+       .options = kOptions,
+       .take_option = [&](int letter,
+                          const char* value) { return TakeOption(letter, value, arguments); },
+       .check_options = [&](const ProbeOptions& common) { return CheckOptions(arguments, common); },
+       .run =
+           [&](const RecordOutlet& outlet) {
+             return arguments.log.empty() ? FollowLog(arguments, outlet)
+                                          : ScanFile(arguments, outlet);
+           },
+       .show_sample =
+           [](const RecordOutlet& outlet) { return HandReports(SampleWarning(), outlet); }},
+      argc, argv);
 }
 
 }  // namespace

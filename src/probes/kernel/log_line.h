@@ -6,7 +6,13 @@
 //   [Wed Nov 25 04:52:10 2026] text       dmesg -T
 //   kern  :warn  : [  123.456789] text    dmesg -x
 //   Nov 25 04:52:10 host kernel: text     syslog; the host's name goes with the prefix
+//   6,339,5140900,-;text                  /dev/kmsg, netconsole
+//   login: [  123.456789] text        a console on which something else had printed
 //   ** 12 printk messages dropped ** [  123.456789] text
+//   [    1.234567] host kernel: text      journalctl --output=short-monotonic
+//   Nov 25 04:52:10 host text             a syslog without the kernel's tag
+//   [guest/uart0] [  123.456789] text     who relays consoles
+//   [ ] text                              who took the times out
 #pragma once
 
 #include <cstdint>

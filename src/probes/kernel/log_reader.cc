@@ -6,7 +6,16 @@
 #include <cstring>
 #include <string>
 
+#include "base/text.h"
+
 namespace telem {
+
+std::vector<RawReport> FindReports(std::string_view log) {
+  ReportFinder finder;
+  while (!log.empty()) finder.Feed(TakeUntil(log, '\n'));
+  finder.Finish();
+  return finder.TakeFinished();
+}
 
 Status ReadReports(int fd, const std::function<Status(const RawReport&)>& use) {
   constexpr size_t kPiece = 256 * 1024;

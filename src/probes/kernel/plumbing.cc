@@ -12,19 +12,24 @@ namespace {
 // underscores in the stack do not count, unless a name in the table has the same.
 
 constexpr std::string_view kReporting = R"(
-  perf_trace_* trace_event_raw_event_* bpf_trace_* perf_tp_event trace_lock_* perf_swevent_*
+  perf_trace_* trace_event_raw_event_* bpf_trace_* perf_tp_event
+  perf_prepare_sample perf_output_* perf_event_output* trace_lock_* perf_swevent_*
   handle_overflow val_to_string native_save_fl native_restore_fl native_irq_* read_once_size*
-  write_once_size* virt_to_* compound_head phys_addr* virt_addr_valid timerqueue_* dump_stack*
-  show_stack* dump_backtrace show_trace* show_regs* printk* vprintk* print_address_description
-  print_report print_trailer object_err slab_err* report_bug warn warn_* panic* nmi_panic oops_end
+  write_once_size* native_read_msr* native_write_msr* virt_to_* compound_head phys_addr* virt_addr_valid timerqueue_* dump_stack*
+  show_stack* dump_backtrace dump_trace* show_trace* show_registers show_regs* printk*
+  vprintk* print_address_description
+  print_report print_trailer object_err slab_err* report_bug warn warn_slowpath* warn_printk
+  warn_thunk* warn_alloc* warn_bogus_irq_restore panic* nmi_panic oops_end
   oops_begin die die_* crash_kexec spin_dump spin_bug rwlock_bug fixup_bug handle_bug bug_handler
+  Ldiv0* div0
   bug_at bug_brk_handler report_error cold report_cfi* handle_cfi* dump_page* bad_page* bad_range
-  print_bad_pte print_bad_page_map
+  print_bad_pte print_bad_page_map spl_panic spl_debug_bug spl_dumpstack
   # sanitizers
   kasan_* asan_* hwasan_* kmsan_* msan_* kcsan_* tsan_* kfence_* ubsan_* sanitizer_*
   check_memory_region* memory_is_poisoned* check_region_inline write_comp_data check_canary*
   end_report instrument_* depot_* stack_depot* save_stack* stack_trace_* set_track* quarantine_*
-  qlist_* get_stack_skipnr
+  qlist_* get_stack_skipnr check_unmap check_sync check_for_stack check_for_illegal_area
+  add_dma_entry
   # lock validation, object tracking, and what counts what is allowed where
   lockdep_* print_circular* print_usage* print_deadlock* print_irq_inversion* print_bad_irq*
   print_unlock_* print_lock_* check_noncircular check_prev* check_deadlock check_irq_usage
@@ -40,7 +45,8 @@ constexpr std::string_view kReporting = R"(
   check_panic_on_warn refcount_* fault_create_debugfs_attr should_fail* fail_dump lib_should_fail
   rcu_read_lock* rcu_read_unlock* rcu_lock_acquire rcu_lock_release rcu_is_watching rcu_dynticks*
   rcu_note_context_switch list_add_valid* list_del_entry_valid* list_*corruption*
-  rust_begin_unwind rust_helper_BUG rust_helper_* x86_indirect_thunk* x86_return_thunk fentry
+  *rust_begin_unwind* *4core9panicking* *4core6result13unwrap_failed*
+  *4core6option13* rust_helper_* x86_indirect_thunk* x86_return_thunk fentry
   mcount ftrace_* return_to_handler retpoline* context_tracking_* kernel_text_address*
   in_gate_area* unwind_* arch_stack_walk* walk_stackframe
 )";
@@ -51,7 +57,7 @@ constexpr std::string_view kLocking = R"(
   ww_mutex_* rt_mutex_* rt_spin_* rtlock_* rwsem_* down_* down up_* up osq_* mcs_* rwbase_*
   rt_read_* rt_write_* percpu_down_* percpu_up_* percpu_rwsem* semaphore_* seqcount_* lock_sock*
   release_sock lock_page* folio_lock* folio_wait_* wait_on_page* unlock_page bit_spin_* hlist_bl_*
-  atomic_* arch_atomic* test_and_* set_bit clear_bit test_bit xchg* cmpxchg* arch_spin_* ticket_*
+  atomic_* arch_atomic* ll_sc_* test_and_* set_bit clear_bit test_bit xchg* cmpxchg* arch_spin_* ticket_*
   llist_* local_bh_* local_irq_* local_lock* arch_local_* trylock_* try_lock* call_rcu* kfree_rcu*
   kvfree_call_rcu kfree_call_rcu kvfree_rcu* call_srcu srcu_* flush_work* start_flush_work
   flush_delayed_work cancel_work* cancel_delayed_work* queue_work* queue_delayed_work*
@@ -61,7 +67,11 @@ constexpr std::string_view kLocking = R"(
 )";
 
 constexpr std::string_view kMemory = R"(
-  kmalloc* do_kmalloc* kzalloc* kcalloc* krealloc* kvmalloc* kvzalloc* vmalloc* vzalloc* kfree*
+  # not kmalloc* and the like: drivers and tests have functions of such names
+  kmalloc kmalloc_array* kmalloc_cache* kmalloc_large* kmalloc_node* kmalloc_nolock* kmalloc_noprof
+  kmalloc_order* kmalloc_reserve kmalloc_slab kmalloc_trace* kmalloc_track* do_kmalloc* kzalloc*
+  kcalloc* krealloc krealloc_array* krealloc_node* krealloc_noprof kvmalloc* kvzalloc* vmalloc
+  vmalloc_32* vmalloc_array* vmalloc_huge* vmalloc_node* vmalloc_noprof vmalloc_user* vzalloc* kfree*
   kvfree* vfree* vunmap* kmem_cache_* slab_* do_slab_free cache_alloc* cache_free* cache_grow*
   cache_flusharray do_cache_alloc new_slab* allocate_slab* get_partial* alloc_slab* free_slab
   discard_slab free_block drain_freelist fallback_alloc deactivate_slab unfreeze_partials
@@ -75,11 +85,16 @@ constexpr std::string_view kMemory = R"(
   free_the_page prep_new_page post_alloc_hook rmqueue* alloc_frozen* folio_alloc* vma_alloc_folio*
   pagevec_* tlb_*_pages free_swap_cache* free_tail_page_prepare page_pool_* pcpu_* alloc_percpu*
   free_percpu alloc_skb* dev_alloc_skb netdev_alloc_skb* build_skb* napi_alloc_skb*
-  napi_build_skb* kmalloc_reserve pskb_expand_head skb_put* skb_push* skb_pull* pskb_put skb_clone
+  napi_build_skb* pskb_expand_head skb_put* skb_push* skb_pull* pskb_put skb_clone
   skb_free_* alloc_skb_with_frags sock_alloc_send_* sock_wmalloc sk_prot_alloc sk_alloc
-  dma_alloc_* dma_pool_* get_vm_area* alloc_vmap_area* mempool_* add_object* remove_vm_area
+  dma_alloc_* dma_free_* dma_map_* dma_unmap_* dma_sync_* dma_pool_* get_vm_area* alloc_vmap_area* mempool_* add_object* remove_vm_area
   find_vm_area kernel_poison_pages unpoison_page* bpf_map_area_alloc bpf_map_kmalloc_node
   bpf_map_kzalloc bpf_map_alloc_percpu alloc_vm_area
+)";
+
+// Where memory is lost, also who gets memory only to keep or copy something for the caller.
+constexpr std::string_view kAllocatingForOthers = R"(
+  *alloc* idr_get_* radix_tree_* xas_* xa_* strndup_* strdup_* create_object*
 )";
 
 constexpr std::string_view kCopying = R"(
@@ -141,7 +156,9 @@ constexpr std::string_view kWaiting = R"(
   exp_funnel_lock _synchronize_rcu_expedited wait_for_* do_wait_for_common wait_on_*
   out_of_line_wait* bit_wait* wait_event* prepare_to_wait* msleep* usleep_range* schedule_timeout*
   refrigerator bit_wait_io* wait_woken sleep_on* do_wait_intr* wait_completion* folio_wait*
-  sync_page sleep_on_page* io_schedule* closure_sync* __wait_rcu_gp wait_rcu_gp
+  cv_wait* cv_timedwait* zio_wait jbd2_log_wait_commit sync_page sync_buffer sleep_on_page* sleep_on_buffer inode_wait io_schedule* closure_sync* __wait_rcu_gp wait_rcu_gp
+  # who looked at the clock while it waited
+  ktime_get* getrawmonotonic* timekeeping_* sched_clock* read_tsc
 )";
 
 constexpr std::string_view kBookkeeping = R"(
@@ -163,6 +180,7 @@ constexpr std::string_view kInterruptEntries = R"(
   irq_svc nmi end_repeat_nmi asm_exc_nmi hardware_interrupt_common* decrementer_common*
   ret_from_exception io_int_handler ext_int_handler smp_apic_timer_interrupt_entry*
   smp_trace_apic_timer_interrupt_entry* do_entInt
+  handle_int rollback_handle_int except_vec_vi_end handle_vint tl0_irq*
 )";
 
 constexpr std::string_view kDispatchers = R"(
@@ -256,6 +274,15 @@ bool IsPlumbing(std::string_view function) {
   return names.Has(function);
 }
 
+bool IsReporting(std::string_view function) {
+  static const NameSet names = [] {
+    NameSet set;
+    set.Add(kReporting);
+    return set;
+  }();
+  return names.Has(function);
+}
+
 bool IsAllocator(std::string_view function) {
   static const NameSet names = [] {
     NameSet set;
@@ -265,10 +292,28 @@ bool IsAllocator(std::string_view function) {
   return names.Has(function);
 }
 
+bool IsAllocatorForOthers(std::string_view function) {
+  static const NameSet names = [] {
+    NameSet set;
+    set.Add(kAllocatingForOthers);
+    return set;
+  }();
+  return names.Has(function);
+}
+
 bool IsWaiting(std::string_view function) {
   static const NameSet names = [] {
     NameSet set;
     set.Add(kWaiting);
+    return set;
+  }();
+  return names.Has(function);
+}
+
+bool IsScheduling(std::string_view function) {
+  static const NameSet names = [] {
+    NameSet set;
+    set.Add(kScheduling);
     return set;
   }();
   return names.Has(function);

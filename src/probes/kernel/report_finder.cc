@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.h"
 #include "probes/kernel/log_line.h"
 #include "probes/kernel/stack_frame.h"
 
@@ -63,6 +64,34 @@ bool IsOnlyOpeners(const RawReport& report) {
   });
 }
 
+// Whether a fault's first line comes twice before anything else of it: two processors have run into
+// the same, and only one of them gets to tell more.
+bool IsSameFaultAgain(const RawReport& report, const Beginning& beginning) {
+  return report.lines.size() == 1 && report.headlines[0].beginning == &beginning &&
+         beginning.pattern.contains("nable to handle ");
+}
+
+// Whether the next line belongs to the latest: "Unable to handle … at 0000000000000018 RIP:" of
+// x86_64 before 2.6.25, which names the function in a line of its own.
+bool IsCutAtInstruction(const RawReport& report) {
+  return !report.lines.empty() && Trim(report.lines.back()).ends_with(" RIP:");
+}
+
+// Whether `text` has a function in it as only kernels print one: "name+0x45/0x57".
+bool NamesFunction(std::string_view text) {
+  for (size_t at = text.find("+0x"); at != std::string_view::npos; at = text.find("+0x", at + 1)) {
+    const size_t slash = text.find_first_not_of("0123456789abcdef", at + 3);
+    if (slash != std::string_view::npos && text.substr(slash).starts_with("/0x")) return true;
+  }
+  return false;
+}
+
+// How many blanks `line` starts with.
+size_t CountBlanks(std::string_view line) {
+  const size_t blanks = line.find_first_not_of(" \t");
+  return blanks == std::string_view::npos ? 0 : blanks;
+}
+
 }  // namespace
 
 ReportFinder::Printer* ReportFinder::FindPrinter(std::string_view caller) {
@@ -95,18 +124,23 @@ void ReportFinder::Close(Printer& printer) {
         const bool needs_body = beginning.needs_body || beginning.role == Role::kDetail;
         return beginning.role != Role::kOpener && (printer.has_body || !needs_body);
       });
-  if (is_report) finished_.push_back(std::move(report));
+  // Indented words may be an example, or the code that prints them.
+  if (is_report && (!printer.indented || printer.has_frame)) {
+    finished_.push_back(std::move(report));
+  }
   std::string caller = std::move(printer.caller);
   printer = Printer();
   printer.caller = std::move(caller);
 }
 
 // Whether a line that is a `beginning` is a part of the report that is open already.
-bool ReportFinder::Joins(const Printer& printer, const Beginning& beginning) const {
+bool ReportFinder::Joins(const Printer& printer, const Beginning& beginning,
+                         std::string_view text) const {
   if (printer.report.lines.empty()) return false;
   switch (beginning.role) {
     case Role::kTitle:
-      return !printer.ended && !printer.has_body && IsOnlyOpeners(printer.report);
+      if (printer.ended || printer.has_body) return false;
+      return IsOnlyOpeners(printer.report) || IsSameFaultAgain(printer.report, beginning);
     case Role::kOpener:
     case Role::kSecond:
       return !printer.ended && !printer.has_body;
@@ -114,7 +148,8 @@ bool ReportFinder::Joins(const Printer& printer, const Beginning& beginning) con
     case Role::kInside:
       return !printer.ended;
     case Role::kTheEnd:
-      return true;
+      // A kernel that went on after a report may still die of something else.
+      return !printer.ended || IsConsequence(text);
   }
   return false;
 }
@@ -150,16 +185,54 @@ ReportFinder::Printer* ReportFinder::FindReportThatPanics(std::string_view calle
 }
 
 void ReportFinder::Feed(std::string_view line) {
-  ++position_;
-  const LogLine split = SplitLogLine(line);
+  ++lines_fed_;
+  const size_t blanks = CountBlanks(line);
+  if (blanks == 0) return Take(SplitLogLine(line), lines_fed_, false);
+
+  const std::string_view whole = line.substr(std::min(blanks, indentation_));
+  LogLine split = SplitLogLine(whole);
+  const bool has_prefix = split.text.data() != whole.data();
+  const bool is_code = line[blanks] == '"';
+  if (!has_prefix && !is_code && FindBeginning(split.text) == nullptr) {
+    const LogLine inside = SplitLogLine(line.substr(blanks));
+    if (FindBeginning(inside.text) != nullptr) {
+      indentation_ = blanks;
+      return Take(inside, lines_fed_, true);
+    }
+  }
+  Take(split, lines_fed_, !has_prefix || indentation_ > 0);
+}
+
+void ReportFinder::Feed(const LogLine& line, uint64_t position) { Take(line, position, false); }
+
+void ReportFinder::NoteGap(size_t lines) {
+  for (Printer& printer : printers_) {
+    if (!printer.ended) printer.report.lines_left_out += lines;
+  }
+}
+
+std::optional<uint64_t> ReportFinder::FirstOpen() const {
+  std::optional<uint64_t> first;
+  for (const Printer& printer : printers_) {
+    if (printer.report.lines.empty()) continue;
+    first = std::min(first.value_or(printer.report.position), printer.report.position);
+  }
+  return first;
+}
+
+void ReportFinder::CloseAfterPause(uint64_t now_us) {
+  for (Printer& printer : printers_) {
+    if (printer.last_us != 0 && now_us > printer.last_us + kMaxPauseUs) Close(printer);
+  }
+}
+
+void ReportFinder::Take(const LogLine& split, uint64_t position, bool indented) {
   const Beginning* beginning = FindBeginning(split.text);
   if (printers_.empty() && beginning == nullptr) return;
+  if (beginning != nullptr && !indented) indentation_ = 0;
 
+  if (split.time_us) CloseAfterPause(*split.time_us);
   Printer* printer = FindPrinter(split.caller);
-  if (printer != nullptr && split.time_us && *split.time_us > printer->last_us + kMaxPauseUs &&
-      printer->last_us != 0) {
-    Close(*printer);
-  }
   if (beginning != nullptr && beginning->role == Role::kTheEnd &&
       (printer == nullptr || printer->report.lines.empty()) && IsConsequence(split.text)) {
     if (Printer* other = FindReportThatPanics(split.caller)) {
@@ -175,15 +248,17 @@ void ReportFinder::Feed(std::string_view line) {
   if (beginning != nullptr) {
     if (printer == nullptr) {
       printer = &AddPrinter(split.caller);
-    } else if (!Joins(*printer, *beginning)) {
+    } else if (!Joins(*printer, *beginning, split.text)) {
       Close(*printer);
     }
     printer->guest = false;
   }
   if (printer == nullptr) return;
-  if (split.time_us) printer->last_us = *split.time_us;
   if (printer->guest) {
-    if (Printer* host = FindReportThatAsksOthers()) Append(*host, split.text, nullptr);
+    if (Printer* host = FindReportThatAsksOthers()) {
+      Append(*host, split.text, nullptr);
+      host->last_us = split.time_us.value_or(host->last_us);
+    }
     return;
   }
 
@@ -194,7 +269,8 @@ void ReportFinder::Feed(std::string_view line) {
       return;
     }
     printer->report.time_us = split.time_us;
-    printer->report.position = position_;
+    printer->report.position = position;
+    printer->indented = indented;
   }
   if (printer->ended && beginning == nullptr) {
     if (++printer->lines_since_ending > kMaxLinesToPanic) {
@@ -206,9 +282,15 @@ void ReportFinder::Feed(std::string_view line) {
     printer->ended = false;
     printer->lines_since_ending = 0;
   }
+  const bool is_rest = IsCutAtInstruction(printer->report);
   Append(*printer, split.text, beginning);
+  printer->last_us = split.time_us.value_or(printer->last_us);
   const bool was_body = printer->has_body;
-  printer->has_body = was_body || (beginning == nullptr && IsBody(split.text));
+  printer->has_body = was_body || (beginning == nullptr && !is_rest && IsBody(split.text));
+  if (printer->indented && printer->report.lines.size() < kMaxLinesToFrame) {
+    printer->has_frame |= beginning == nullptr &&
+                          (NamesFunction(split.text) || ParseStackFrame(split.text).has_value());
+  }
   printer->foreign_lines = LooksLikeReport(split.text) ? 0 : printer->foreign_lines + 1;
   if (IsEnding(split.text) || (was_body && IsRuler(split.text)) ||
       printer->foreign_lines > kMaxForeignLines) {

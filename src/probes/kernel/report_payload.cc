@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kMaxReason = 1024;
 constexpr size_t kMaxField = 512;
 constexpr size_t kMaxModules = 8192;
+// Where the frames stop, so that all of it stays below the 64 KiB that are promised.
+constexpr size_t kMaxWithFrames = size_t{60} * 1024;
 
 // Registers whose values say something about the processor's state and nothing about anyone's data.
 // All others are only zero or not.
@@ -28,6 +30,15 @@ void AppendLine(std::string& out, std::string_view label, std::string_view value
   if (value.empty()) return;
   out += label;
   out += MaskPersonalData(value.substr(0, limit));
+  out += '\n';
+}
+
+// As AppendLine(), for what is no name of the kernel's own: a function may be called like the
+// machine.
+void AppendText(std::string& out, std::string_view label, std::string_view value, size_t limit) {
+  if (value.empty()) return;
+  out += label;
+  out += MaskPersonalData(value.substr(0, limit), OwnHostName());
   out += '\n';
 }
 
@@ -80,8 +91,8 @@ std::string ReasonWithoutNumbers(std::string_view reason) {
 
 std::string WritePayload(const KernelReport& report) {
   std::string out = "Crash Report:\n";
-  AppendLine(out, "Reason: ", Trim(report.reason), kMaxReason);
-  AppendLine(out, "Panic : ", report.panic, kMaxReason);
+  AppendText(out, "Reason: ", Trim(report.reason), kMaxReason);
+  AppendText(out, "Panic : ", report.panic, kMaxReason);
   AppendLine(out, "Kernel Version : ", report.version, kMaxField);
   AppendLine(out, "Tainted : ", report.tainted, kMaxField);
   AppendLine(out, "Modules : ", report.modules, kMaxModules);
@@ -89,23 +100,30 @@ std::string WritePayload(const KernelReport& report) {
     std::string process = report.process;
     if (!report.pid.empty()) process += " PID " + report.pid;
     if (!report.cpu.empty()) process += " CPU " + report.cpu;
-    AppendLine(out, "Process : ", process, kMaxField);
+    AppendText(out, "Process : ", process, kMaxField);
   }
-  AppendLine(out, "Hardware : ", report.hardware, kMaxField);
+  AppendText(out, "Hardware : ", report.hardware, kMaxField);
   AppendLine(out, "Guilty : ", report.guilty, kMaxField);
   out += "Signature : " + SignatureOf(report) + '\n';
   AppendRegisters(out, report);
   out += "Backtrace :\n";
   if (!report.stacks.empty()) {
+    const auto& frames = report.stacks[report.main_stack].frames;
     size_t number = 0;
-    for (const ReportFrame& frame : report.stacks[report.main_stack].frames) {
-      AppendFrame(out, ++number, frame);
+    while (number < frames.size() && out.size() < kMaxWithFrames) {
+      AppendFrame(out, number + 1, frames[number]);
+      ++number;
+    }
+    if (number < frames.size()) {
+      out += "Left out : ";
+      AppendUnsigned(out, frames.size() - number);
+      out += " frames\n";
     }
   }
   if (report.lines_left_out > 0) {
     out += "Left out : ";
     AppendUnsigned(out, report.lines_left_out);
-    out += " lines of a report that was too long\n";
+    out += " lines\n";
   }
   return out;
 }

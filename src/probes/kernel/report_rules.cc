@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <span>
 #include <vector>
 
 #include "probes/kernel/stack_frame.h"
@@ -41,12 +43,15 @@ constexpr Beginning kBeginnings[] = {
     // Lines that announce a report and say nothing yet.
     {"------------[ cut here ]------------", kWarning, kOpener, kFirst},
     {"8<--- cut here ---", kBug, kOpener, kFirst},
+    {"----------- [cut here ]", kBug, kOpener, kFirst},  // x86_64 before 2.6.23
+    {"Eeek! page_mapcount(page) went negative", kBug, kOpener, kFirst},
     {"kasan: GPF could be caused by", kBug, kOpener, kFirst},
     {"CONFIG_KASAN_INLINE enabled", kBug, kOpener, kFirst},
     {"GPF could be caused by NULL-ptr deref", kBug, kOpener, kFirst},
     {"kernel tried to execute ", kBug, kOpener, kFirst},
     {"Kernel attempted to ", kBug, kOpener, kFirst},
     {"rust_kernel: panicked at ", kBug, kOpener, kFirst},
+    {"Missing ENDBR: ", kBug, kOpener, kFirst},
 
     // Memory that is not there, x86 and powerpc.
     {"BUG: unable to handle ", kBug, kTitle, kFirst},
@@ -56,22 +61,53 @@ constexpr Beginning kBeginnings[] = {
     // arm, arm64, riscv, s390, powerpc, mips.
     {"Unable to handle kernel ", kBug, kTitle, kFirst},
     {"CPU * Unable to handle kernel ", kBug, kTitle, kFirst},
-    {"Unhandled fault:*at 0x", kBug, kTitle, kFirst},
-    {"Unhandled fault:*(0x", kBug, kTitle, kFirst},
+    // Said of programs too: of those without "Internal error:" and registers behind it.
+    {"Unhandled fault:*at 0x", kBug, kTitle, kFirst, kNeedsBody},
+    {"Unhandled fault:*(0x", kBug, kTitle, kFirst, kNeedsBody},
     {"Unhandled prefetch abort:", kBug, kTitle, kFirst},
     {"Unhandled kernel unaligned access", kBug, kTitle, kFirst},
+    {"Unhandled *exception on CPU", kBug, kTitle, kFirst},
     {"Bad mode in ", kBug, kTitle, kFirst},
     {"Synchronous External Abort: ", kHardware, kTitle, kFirst},
     {"SError Interrupt on CPU", kHardware, kTitle, kFirst},
     {"Unexpected kernel BRK exception", kBug, kSecond, kFirst},
+    {"Unexpected kernel single-step exception", kBug, kSecond, kFirst},
     {"Insufficient stack space to handle exception!", kStackOverflow, kTitle, kFirst},
     {"Bad kernel stack pointer", kStackOverflow, kTitle, kFirst},
     {"Unrecoverable exception ", kBug, kTitle, kFirst},
+    {"Unrecoverable *xception ", kBug, kTitle, kFirst, kNeedsBody},
+    // parisc, sparc, alpha, m68k.
+    {"Kernel Fault: Code=", kBug, kSecond, kFirst},
+    {"Bad Address (null pointer deref?): Code=", kBug, kTitle, kFirst},
+    {"Kernel bad sw trap ", kBug, kTitle, kFirst},
+    {"Kernel illegal instruction [#", kBug, kTitle, kFirst},
+    {"Kernel Bug ", kBug, kSecond, kFirst, kNeedsBody},
+    {"BAD KERNEL BUSERR", kBug, kTitle, kFirst},
+    // mips, loongarch.
+    {"Reserved instruction in kernel code", kBug, kSecond, kFirst},
+    {"Break instruction in kernel code", kBug, kSecond, kFirst},
+    {"Trap instruction in kernel code", kBug, kSecond, kFirst},
+    {"FP exception in kernel code", kBug, kSecond, kFirst},
+    {"do_cpu invoked from kernel context!", kBug, kSecond, kFirst},
+    {"Kernel unaligned instruction access", kBug, kSecond, kFirst},
+    {"Kernel ale access[#", kBug, kSecond, kFirst},
+    {"Data bus error, epc == ", kHardware, kTitle, kFirst, kNeedsBody},
+    {"Instruction bus error, epc == ", kHardware, kTitle, kFirst, kNeedsBody},
+    {"Cache error exception:", kHardware, kTitle, kFirst},
 
     // The processor's exceptions in kernel mode.
+    {"general protection fault, probably for ", kBug, kTitle, kFirst},
     {"general protection fault*[#", kBug, kTitle, kFirst},
     {"general protection fault*: 0000 ", kBug, kTitle, kFirst},
     {"double fault:*[#", kBug, kSecond, kFirst},
+    {"double fault: 0000 ", kBug, kSecond, kFirst},  // these of 2.6, where a number has no #
+    {"divide error: 0000 ", kBug, kTitle, kFirst},
+    {"invalid opcode: 0000 ", kBug, kSecond, kFirst},
+    {"invalid operand: 0000", kBug, kSecond, kFirst},
+    {"stack segment: 0000 ", kBug, kTitle, kFirst},
+    {"int3: 0000 ", kBug, kTitle, kFirst},
+    {"debug: 0000 ", kBug, kTitle, kFirst},
+    {"alignment check: 0000 ", kBug, kTitle, kFirst},
     {"PANIC: double fault", kBug, kTitle, kFirst},
     {"PANIC: early exception", kPanic, kTitle, kFirst},
     {"divide error:*[#", kBug, kTitle, kFirst},
@@ -94,9 +130,16 @@ constexpr Beginning kBeginnings[] = {
     {"specification exception:*[#", kBug, kTitle, kFirst},
     {"data exception:*[#", kBug, kTitle, kFirst},
     {"fixpoint divide exception:*[#", kBug, kTitle, kFirst},
+    {"operand exception:*[#", kBug, kTitle, kFirst},
+    {"execute exception:*[#", kBug, kTitle, kFirst},
+    {"privileged operation:*[#", kBug, kTitle, kFirst},
+    {"special operation exception:*[#", kBug, kTitle, kFirst},
+    {"translation exception:*[#", kBug, kTitle, kFirst},
+    {"transaction constraint exception:*[#", kBug, kTitle, kFirst},
     {"illegal operation:*[#", kBug, kSecond, kFirst},
     {"operation exception:*[#", kBug, kSecond, kFirst},
     {"monitor event:*[#", kBug, kSecond, kFirst},
+    {"Internal error: Oops - bad mode", kBug, kInside, kFirst},  // after "Bad mode in "
     {"Internal error:", kBug, kSecond, kFirst},
     {"Oops:", kBug, kSecond, kFirst},
     {"Oops [#", kBug, kSecond, kFirst},
@@ -113,8 +156,8 @@ constexpr Beginning kBeginnings[] = {
     {"do_IRQ: *stack overflow", kStackOverflow, kTitle, kFirst},
 
     // Claims that did not hold.
-    {"kernel BUG at ", kBug, kTitle, kFirst},
-    {"Kernel BUG at ", kBug, kTitle, kFirst},
+    {"kernel BUG at ", kBug, kSecond, kFirst},
+    {"Kernel BUG at ", kBug, kSecond, kFirst},
     {"Kernel BUG [#", kBug, kSecond, kFirst},
     {"Kernel bug detected[#", kBug, kSecond, kFirst},
     {"detected buffer overflow in ", kBug, kOpener, kFirst},
@@ -123,8 +166,16 @@ constexpr Beginning kBeginnings[] = {
     {"Kernel memory exposure attempt detected", kBug, kOpener, kFirst},
     {"Kernel memory overwrite attempt detected", kBug, kOpener, kFirst},
     {"list_add corruption", kBug, kDetail, kFirst},
+    {"list_add double add: ", kBug, kDetail, kFirst},
     {"list_del corruption", kBug, kDetail, kFirst},
     {"slab error in ", kBug, kTitle, kFirst},
+    {"Slab corruption", kBug, kTitle, kFirst},
+    {"slab: Internal list corruption detected", kBug, kOpener, kFirst},
+    {"slab: double free detected in cache", kBug, kOpener, kFirst},
+    {"kmem_cache_destroy *: Slab cache still has objects", kBug, kTitle, kFirst, kNeedsBody},
+    {"CFI failure at ", kBug, kDetail, kFirst},
+    {"CFI failure (target: ", kBug, kDetail, kFirst},  // before 6.1
+    {"Division by zero in kernel.", kBug, kTitle, kFirst},
 
     // Time.
     {"BUG: soft lockup", kHang, kTitle, kOperation},
@@ -134,10 +185,11 @@ constexpr Beginning kBeginnings[] = {
     {"BUG: rwlock lockup", kHang, kTitle, kFirst},
     {"BUG: rwlock-lockup", kHang, kTitle, kFirst},
     {"BUG: write-lock lockup", kHang, kTitle, kFirst},
-    {"Watchdog detected hard LOCKUP", kHang, kTitle, kOperation},
+    {"Watchdog detected hard LOCKUP", kHang, kSecond, kOperation},
+    {"NMI watchdog: Watchdog detected hard LOCKUP", kHang, kSecond, kOperation},
     {"Watchdog CPU:* Hard LOCKUP", kHang, kTitle, kOperation},
     {"CPU * Hard LOCKUP", kHang, kTitle, kOperation},
-    {"CPU * detected hard LOCKUP", kHang, kTitle, kOperation},
+    {"CPU *detected hard LOCKUP", kHang, kTitle, kOperation},
     {"NMI watchdog: BUG: soft lockup", kHang, kTitle, kOperation},
     {"NMI Watchdog detected LOCKUP", kHang, kTitle, kOperation},
     {"INFO: task * blocked for more than ", kHang, kTitle, kWait},
@@ -147,6 +199,9 @@ constexpr Beginning kBeginnings[] = {
     {"INFO: RCU detected *stall", kHang, kTitle, kOperation},
     {"INFO: rcu* stall", kHang, kTitle, kOperation},
     {"unregister_netdevice: waiting for ", kHang, kTitle, kNobody},
+    {"Freezing of tasks failed after ", kHang, kTitle, kWait, kNeedsBody},
+    {"Freezing user space processes failed after ", kHang, kTitle, kWait, kNeedsBody},
+    {"Freezing remaining freezable tasks failed after ", kHang, kTitle, kWait, kNeedsBody},
 
     // Lock validation: 4.15 and later say WARNING, before that it was INFO or BUG in brackets.
     {"WARNING: possible circular locking", kLockdep, kTitle, kLockSite},
@@ -175,6 +230,8 @@ constexpr Beginning kBeginnings[] = {
     {"possible circular locking", kLockdep, kTitle, kLockSite},
     {"inconsistent lock state", kLockdep, kTitle, kLockSite},
     {"BUG: bad unlock balance", kLockdep, kTitle, kLockSite},
+    {"BUG: bad contention detected", kLockdep, kTitle, kLockSite},
+    {"BUG: circular locking deadlock detected", kLockdep, kTitle, kLockSite},
     {"BUG: held lock freed", kLockdep, kTitle, kLockSite},
     {"BUG: lock held when returning to user", kLockdep, kTitle, kLockSite},
     {"BUG: lock held at task exit time", kLockdep, kTitle, kLockSite},
@@ -192,6 +249,7 @@ constexpr Beginning kBeginnings[] = {
 
     // Sanitizers.
     {"BUG: KASAN: ", kSanitizer, kTitle, kFirst},
+    {"BUG: KASan: ", kSanitizer, kTitle, kFirst},  // 4.0 to 4.3
     {"BUG: KMSAN: ", kSanitizer, kTitle, kFirst},
     {"BUG: KCSAN: ", kSanitizer, kTitle, kNamed},
     {"BUG: KFENCE: ", kSanitizer, kTitle, kFirst},
@@ -206,6 +264,10 @@ constexpr Beginning kBeginnings[] = {
     {"* new suspected memory leaks", kLeak, kTitle, kNobody},
     {"BUG: Bad page ", kBug, kTitle, kOwner},
     {"Bad page state in process", kBug, kTitle, kOwner},
+    {"Bad page state at ", kBug, kTitle, kOwner},
+    {"mm/*: bad pmd ", kBug, kTitle, kNobody},
+    {"mm/*: bad pud ", kBug, kTitle, kNobody},
+    {"mm/*: bad pgd ", kBug, kTitle, kNobody},
     {"BUG: Bad rss-counter state", kBug, kTitle, kNobody},
     {"BUG: non-zero ", kBug, kTitle, kNobody},
     {"BUG *(*ainted*): ", kBug, kSecond, kFirst},
@@ -217,10 +279,15 @@ constexpr Beginning kBeginnings[] = {
     {"VFS: Close: file count is ", kBug, kTitle, kFirst},
 
     {"BUG: sleeping function called from invalid context", kBug, kTitle, kFirst},
-    {"BUG: scheduling while atomic", kBug, kTitle, kFirst},
-    {"scheduling while atomic:", kBug, kTitle, kFirst},
-    {"bad: scheduling from the idle thread", kBug, kTitle, kFirst},
+    {"BUG: scheduling while atomic", kBug, kTitle, kWait},
+    {"scheduling while atomic:", kBug, kTitle, kWait},
+    {"bad: scheduling while atomic!", kBug, kTitle, kWait},
+    {"bad: scheduling from the idle thread", kBug, kTitle, kWait},
     {"Debug: sleeping function called from ", kBug, kTitle, kFirst},
+    {"BUG: workqueue leaked ", kBug, kTitle, kHandler},
+    {"huh, entered softirq ", kBug, kTitle, kNobody},
+    {"timer: *preempt leak: ", kBug, kTitle, kNamed},
+    {"BUG: warning at ", kWarning, kTitle, kFirst},  // 2.6.18 to 2.6.20
     {"BUG: ", kBug, kTitle, kFirst},
 
     // Warnings.
@@ -234,13 +301,18 @@ constexpr Beginning kBeginnings[] = {
     {"WARNING: ", kWarning, kTitle, kFirst, kNeedsBody},
     {"Badness at ", kWarning, kSecond, kFirst},
     {"Badness in ", kWarning, kSecond, kFirst},
+    {"unchecked MSR access error: ", kWarning, kTitle, kFirst},
     {"refcount_t: ", kWarning, kDetail, kFirst},
     {"ODEBUG: ", kWarning, kDetail, kFirst},
     {"DEBUG_LOCKS_WARN_ON(", kLockdep, kDetail, kFirst},
+    {"NETDEV WATCHDOG: *: transmit timed out", kWarning, kInside, kNobody},  // before 2.6.27
     {"NETDEV WATCHDOG: ", kWarning, kDetail, kFirst},
     {"DMA-API: *: ", kWarning, kDetail, kFirst, kNeedsBody},
     {"sysfs: cannot create duplicate filename ", kWarning, kDetail, kFirst, kNeedsBody},
-    {"irq *: nobody cared", kWarning, kTitle, kFirst},
+    {"kobject_add* failed for * with -EEXIST", kWarning, kDetail, kFirst, kNeedsBody},
+    {"kobject: '*): is not initialized, yet ", kWarning, kDetail, kFirst, kNeedsBody},
+    {"irq event *: bogus return value ", kWarning, kTitle, kHandler},
+    {"irq *: nobody cared", kWarning, kTitle, kHandler},
 
     // No memory.
     {"Out of memory: Kill", kOom, kInside, kNobody},
@@ -255,6 +327,10 @@ constexpr Beginning kBeginnings[] = {
     {"Machine Check Exception", kHardware, kTitle, kNobody},
     {"MACHINE CHECK", kHardware, kTitle, kNobody},
     {"Machine check in kernel mode", kHardware, kTitle, kFirst},
+    {"Severe Machine check interrupt [", kHardware, kTitle, kFirst},
+    {"MCE: The hardware reports a non fatal", kHardware, kTitle, kNobody},
+    {"Uncorrected hardware memory error", kHardware, kInside, kNobody},
+    {"Memory failure: *: recovery action for ", kHardware, kInside, kNobody},
     {"CPU *: Machine Check Exception", kHardware, kTitle, kNobody},
     {"NMI: PCI system error (SERR)", kHardware, kTitle, kNobody},
     {"NMI: IOCK error", kHardware, kTitle, kNobody},
@@ -268,7 +344,13 @@ constexpr Beginning kBeginnings[] = {
     {"VFS: Unable to mount root fs", kPanic, kTitle, kNobody},
     {"VFS: Cannot open root device ", kPanic, kOpener, kNobody},
     {"Kernel panic - not syncing: corrupted stack end", kStackOverflow, kTheEnd, kOperation},
-    {"Kernel panic", kPanic, kTheEnd, kFirst},
+    {"Kernel panic - not syncing: VFS: Unable to mount root fs", kPanic, kTheEnd, kNobody},
+    {"Kernel panic - not syncing: Attempted to kill init", kPanic, kTheEnd, kNobody},
+    {"Kernel panic - not syncing: No working init found", kPanic, kTheEnd, kNobody},
+    {"Kernel panic - not syncing: No init found", kPanic, kTheEnd, kNobody},
+    {"Kernel panic - not syncing: Requested init", kPanic, kTheEnd, kNobody},
+    {"Kernel panic - ", kPanic, kTheEnd, kFirst},
+    {"Kernel panic: ", kPanic, kTheEnd, kFirst},
 };
 
 // Behind the names of a driver and its device ("pcieport 0000:00:1c.0: ").
@@ -276,7 +358,10 @@ constexpr Beginning kDeviceBeginnings[] = {
     {"AER: * error received", kHardware, kInside, kNobody},
     {"AER: * error message received", kHardware, kInside, kNobody},
     {"PCIe Bus Error: ", kHardware, kInside, kNobody},
+    {"DPC: containment event", kHardware, kInside, kNobody},
     {"DMA-API: ", kWarning, kDetail, kFirst, kNeedsBody},
+    // 6.5 and later say it without a warning.
+    {"NETDEV WATCHDOG: CPU: ", kWarning, kInside, kNobody},
 };
 
 // Behind the name of a process, which may hold anything.
@@ -316,37 +401,71 @@ constexpr std::string_view kBodies[] = {
     "task:",
     "Stack:",
     "Process ",
-    "Hardware name:",
     "backtrace:",
     "stack backtrace:",
     "NMI backtrace for cpu",
     "Mem-Info:",
     "Mem-info:",
+    "TSTATE: ",
+    "pc = [<",
 };
 
-// Patterns by their first character; those that start with any text stand with the digits, which is
-// what that text is.
-struct Index {
-  std::array<std::vector<const Beginning*>, 256> by_first;
-
-  Index() {
-    for (const Beginning& beginning : kBeginnings) {
-      if (beginning.pattern[0] != '*') {
-        by_first[static_cast<unsigned char>(beginning.pattern[0])].push_back(&beginning);
+// Finds the pattern that fits among many: by the first character, and of those that share it by the
+// first four. Patterns that start with any text stand with the digits, which is what that text is.
+class PatternIndex {
+ public:
+  explicit PatternIndex(std::span<const Beginning> beginnings) {
+    for (const Beginning& beginning : beginnings) {
+      const std::string_view literal = beginning.pattern.substr(0, beginning.pattern.find('*'));
+      const Entry entry{
+          .front = FrontOf(literal),
+          .mask = FrontOf(
+              std::string_view("\xff\xff\xff\xff").substr(0, std::min(literal.size(), kFront))),
+          .beginning = &beginning};
+      if (!literal.empty()) {
+        by_first_[static_cast<unsigned char>(literal[0])].push_back(entry);
         continue;
       }
-      for (unsigned char digit = '0'; digit <= '9'; ++digit) by_first[digit].push_back(&beginning);
+      for (unsigned char digit = '0'; digit <= '9'; ++digit) by_first_[digit].push_back(entry);
     }
   }
+
+  // The first of the table that `text` starts with.
+  const Beginning* Find(std::string_view text) const {
+    if (text.empty()) return nullptr;
+    const uint32_t front = FrontOf(text);
+    for (const Entry& entry : by_first_[static_cast<unsigned char>(text[0])]) {
+      if ((front & entry.mask) != entry.front) continue;
+      if (MatchesPattern(text, entry.beginning->pattern)) return entry.beginning;
+    }
+    return nullptr;
+  }
+
+ private:
+  static constexpr size_t kFront = sizeof(uint32_t);
+  struct Entry {
+    uint32_t front;  // the first characters of the pattern, as they lie in memory
+    uint32_t mask;   // ff for each of them
+    const Beginning* beginning;
+  };
+
+  static uint32_t FrontOf(std::string_view text) {
+    uint32_t front = 0;
+    std::memcpy(&front, text.data(), std::min(text.size(), kFront));
+    return front;
+  }
+
+  std::array<std::vector<Entry>, 256> by_first_;
 };
 
 const Beginning* FindAtStart(std::string_view text) {
-  static const Index index;
-  if (text.empty()) return nullptr;
-  for (const Beginning* beginning : index.by_first[static_cast<unsigned char>(text[0])]) {
-    if (MatchesPattern(text, beginning->pattern)) return beginning;
-  }
-  return nullptr;
+  static const PatternIndex index(kBeginnings);
+  return index.Find(text);
+}
+
+const Beginning* FindBehindDevice(std::string_view text) {
+  static const PatternIndex index(kDeviceBeginnings);
+  return index.Find(text);
 }
 
 }  // namespace
@@ -383,9 +502,7 @@ const Beginning* FindBeginning(std::string_view text) {
   }
   for (; colon != std::string_view::npos; colon = head.find(": ", colon + 1)) {
     if (head.substr(0, colon + 2).ends_with(kOomPhrase)) return &kOomBeginning;
-    for (const Beginning& beginning : kDeviceBeginnings) {
-      if (MatchesPattern(text.substr(colon + 2), beginning.pattern)) return &beginning;
-    }
+    if (const Beginning* found = FindBehindDevice(text.substr(colon + 2))) return found;
   }
   return nullptr;
 }

@@ -50,7 +50,9 @@ enum class Blame : uint8_t {
   kWait,       // as kFirst, without what only waits
   kLeaker,     // as kFirst, without whatever allocates
   kOwner,      // as kFirst, in the stack of who allocated the memory where that was printed
-  kNobody,     // no function is
+  kHandler,  // whom the kernel had called, which a line of its own says: the first of the interrupt
+             // handlers that are listed, the work's function
+  kNobody,   // no function is
 };
 
 struct Beginning {

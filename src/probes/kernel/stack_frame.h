@@ -20,7 +20,13 @@ struct StackFrame {
 //   <IRQ>  [<ffffffff816efb87>] sched_show_task+0x31a/0x325
 //   [<c00c89f0>] (create_object) from [<c00c6764>] (__kmalloc+0x138/0x178)
 //   [c0000000f7e1bbd0] [c00000000012ab34] .do_exit+0x10/0x20 (unreliable)
+//   <ffffffff8026fd91>{schedule+236} <ffffffff882ea9ff>{:ath9k:ath9k_tasklet+26}
+//   [<ffffffffa0011756>] :ath9k:ath9k_tasklet+0x1a/0x90
+//   Caller[00000000004342ac]: sys_sync+0x10/0x40
 std::optional<StackFrame> ParseStackFrame(std::string_view text);
+
+// As ParseStackFrame(), and leaves in `rest` what old kernels printed behind it: more frames.
+std::optional<StackFrame> TakeStackFrame(std::string_view& rest);
 
 // Takes `func+0x45/0x57 [module]` off `rest`, with `[<address>]` and brackets around it where they
 // are. Nullopt when it does not start with one.

@@ -1,6 +1,5 @@
 // telem-record-gen: makes a record out of what a script gives it.
 #include <fcntl.h>
-#include <getopt.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -22,36 +21,24 @@ namespace {
 
 constexpr char kProgram[] = "telem-record-gen";
 
-constexpr char kHelp[] =
+constexpr char kAbout[] =
     "Usage: telem-record-gen -c CLASS [OPTION]...\n"
     "Send a record to the telemetry daemon. Its payload is read from standard input, unless -p or\n"
     "-P is given.\n"
-    "\n"
-    "  -c, --class CLASS        classification DOMAIN/PROBE/REST, each part 1 to 40 characters\n"
-    "  -s, --severity N         1 low (default), 2 medium, 3 high, 4 critical\n"
-    "  -p, --payload TEXT       the payload, at most 256 KiB\n"
-    "  -P, --payload-file FILE  read the payload from FILE\n"
-    "  -R, --record-version N   version of the payload's format (default 1)\n"
-    "  -e, --event-id ID        32 lower-case hex digits (default: random ones)\n"
-    "  -o, --echo               print the record: headers, payload, newline\n"
-    "  -n, --no-post            do not send the record\n"
-    "  -f, --config-file FILE   take the configuration from FILE\n"
-    "  -h, --help               print this help\n"
-    "  -V, --version            print the version\n";
+    "\n";
 
-constexpr option kOptions[] = {
-    {"class", required_argument, nullptr, 'c'},
-    {"severity", required_argument, nullptr, 's'},
-    {"payload", required_argument, nullptr, 'p'},
-    {"payload-file", required_argument, nullptr, 'P'},
-    {"record-version", required_argument, nullptr, 'R'},
-    {"event-id", required_argument, nullptr, 'e'},
-    {"echo", no_argument, nullptr, 'o'},
-    {"no-post", no_argument, nullptr, 'n'},
-    {"config-file", required_argument, nullptr, 'f'},
-    {"help", no_argument, nullptr, 'h'},
-    {"version", no_argument, nullptr, 'V'},
-    {},
+constexpr OptionRow kOptions[] = {
+    {"class", 'c', "CLASS", "classification DOMAIN/PROBE/REST, each part 1 to 40 characters"},
+    {"severity", 's', "N", "1 low (default), 2 medium, 3 high, 4 critical"},
+    {"payload", 'p', "TEXT", "the payload, at most 256 KiB"},
+    {"payload-file", 'P', "FILE", "read the payload from FILE"},
+    {"record-version", 'R', "N", "version of the payload's format (default 1)"},
+    {"event-id", 'e', "ID", "32 lower-case hex digits (default: random ones)"},
+    {"echo", 'o', nullptr, "print the record: headers, payload, newline"},
+    {"no-post", 'n', nullptr, "do not send the record"},
+    {"config-file", 'f', "FILE", "take the configuration from FILE"},
+    {"help", 'h', nullptr, "print this help"},
+    {"version", 'V', nullptr, "print the version"},
 };
 
 struct Arguments {
@@ -131,12 +118,11 @@ Status TakeOption(int letter, Arguments& arguments) {
   }
 }
 
-Result<Arguments> ParseArguments(int argc, char** argv) {
+Result<Arguments> ParseArguments(const OptionTable& options, int argc, char** argv) {
   Arguments arguments;
-  opterr = 0;
   int letter;
-  while ((letter = ::getopt_long(argc, argv, ":c:s:p:P:R:e:onf:hV", kOptions, nullptr)) != -1) {
-    if (letter == '?' || letter == ':') return Mistake(DescribeBadOption(letter, kOptions, argv));
+  while ((letter = options.Next(argc, argv)) != -1) {
+    if (letter == '?' || letter == ':') return Mistake(options.DescribeBad(letter, argv));
     TELEM_CHECK(TakeOption(letter, arguments));
     if (arguments.help || arguments.version) return arguments;
   }
@@ -189,9 +175,10 @@ Result<std::unique_ptr<telem_ref, FreeRecord>> MakeRecord(const Arguments& argum
 }
 
 int Main(int argc, char** argv) {
-  const auto arguments = ParseArguments(argc, argv);
+  const OptionTable options({kOptions});
+  const auto arguments = ParseArguments(options, argc, argv);
   if (!arguments) return UsageMistake(kProgram, arguments.error().message, kProbeMistake);
-  if (arguments->help) return PrintHelp(kHelp);
+  if (arguments->help) return PrintHelp(kAbout + options.Help());
   if (arguments->version) return PrintVersion(kProgram);
 
   // Before consent is asked for: whoever writes into our pipe should not die of its end.

@@ -1,0 +1,112 @@
+#include "ctl/collected_files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/files.h"
+
+namespace telem {
+namespace {
+
+// Ours are two deep (a folder for each boot that crashed, and in it for each of its crashes).
+constexpr int kMaxDepth = 8;
+
+// Folders are telemd's user's: no link in them leads root anywhere else, since each step is taken
+// from an open folder and follows none.
+class Remover {
+ public:
+  void RemoveFile(const std::string& folder, const char* name) {
+    const auto opened = OpenFolder(folder);
+    if (!opened) return Note(opened.error());
+    Unlink(opened->get(), folder, name);
+  }
+
+  // All that is in `folder`/`name`, or in `folder` where the name is empty. What should be a folder
+  // and is none goes itself.
+  void RemoveAllIn(const std::string& folder, const char* name) {
+    const auto opened = OpenFolder(folder);
+    if (!opened) return Note(opened.error());
+    if (*name == '\0') return RemoveAll(opened->get(), folder, 0);
+    RemoveAllBelow(opened->get(), folder, name, 0);
+  }
+
+  void Empty(const std::string& folder, const char* name) {
+    const auto opened = OpenFolder(folder);
+    if (!opened) return Note(opened.error());
+    const auto file = OpenAt(opened->get(), name, O_WRONLY | O_NOFOLLOW);
+    if (!file) return Note(file.error());
+    if (::ftruncate(file->get(), 0) != 0) {
+      Note(SystemError("empty '" + folder + "/" + name + "'", errno).error());
+    }
+  }
+
+  Status result() const { return result_; }
+
+ private:
+  void Unlink(int folder, const std::string& path, const char* name) {
+    if (::unlinkat(folder, name, 0) == 0) return;
+    Note(SystemError("remove '" + path + "/" + name + "'", errno).error());
+  }
+  void RemoveAllBelow(int parent, const std::string& path, const char* name, int depth) {
+    const auto folder = OpenAt(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!folder && folder.error().err == ENOTDIR) return Unlink(parent, path, name);
+    if (!folder) return Note(folder.error());
+    RemoveAll(folder->get(), path + "/" + name, depth);
+  }
+  void RemoveAll(int folder, const std::string& path, int depth) {
+    const int own = ::dup(folder);
+    const std::unique_ptr<DIR, int (*)(DIR*)> list(own >= 0 ? ::fdopendir(own) : nullptr,
+                                                   ::closedir);
+    if (list == nullptr) return Note(SystemError("list '" + path + "'", errno).error());
+    while (const dirent* const entry = ::readdir(list.get())) {
+      const std::string_view name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      if (entry->d_type != DT_DIR) {
+        Unlink(folder, path, entry->d_name);
+        continue;
+      }
+      if (depth == kMaxDepth) continue;
+      RemoveAllBelow(folder, path, entry->d_name, depth + 1);
+      ::unlinkat(folder, entry->d_name, AT_REMOVEDIR);
+    }
+  }
+  void Note(const Error& error) {
+    if (error.code != ErrorCode::kNotFound && result_) result_ = std::unexpected(error);
+  }
+
+  Status result_;
+};
+
+}  // namespace
+
+Status RemoveCollectedFiles(const Settings& settings, bool telemd_runs) {
+  Remover remover;
+  remover.RemoveAllIn(settings.spool_dir, "");
+  remover.RemoveAllIn(settings.state_dir, "rejected");
+  for (const char* const name :
+       {"machine_id", "crash-counts", "consent_since", "rejected-reasons", "state"}) {
+    remover.RemoveFile(settings.state_dir, name);
+  }
+  if (telemd_runs) {
+    remover.Empty(settings.log_dir, "journal");
+  } else {
+    remover.RemoveFile(settings.log_dir, "journal");
+  }
+  remover.RemoveAllIn(settings.log_dir, "records");
+  // What probes keep until telemd has taken it over, and what they remember to have seen.
+  remover.RemoveAllIn(settings.cache_dir, "oops");
+  remover.RemoveAllIn(settings.cache_dir, "pstore");
+  for (const char* const name :
+       {"sent-events", "coredump-cursor", "journal-position", "kmsg-position"}) {
+    remover.RemoveFile(settings.cache_dir, name);
+  }
+  return remover.result();
+}
+
+}  // namespace telem

@@ -1,0 +1,26 @@
+// Our units, as systemd has them: the one place that talks to it, by systemctl.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace telem {
+
+// Whether this machine was booted with systemd (sd_booted(3)).
+bool HasSystemd();
+
+// What systemctl does with units of ours. Those that are not installed, or masked, are left out.
+// kUnavailable when systemctl fails; it has said why on stderr.
+//
+// Starts what stays: sockets, path, timers, and probes that watch. Folders are made and conditions
+// are read from the configuration before.
+Status StartUnits();
+// Stops everything, and what was started by it.
+Status StopUnits();
+
+// active, inactive, failed, ... of one unit, as `systemctl is-active` prints it.
+std::string StateOfUnit(const std::string& unit);
+
+}  // namespace telem

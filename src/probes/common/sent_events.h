@@ -1,0 +1,44 @@
+// Remembers the events whose records telemd has taken over, so that no evidence is reported twice:
+// not after a restart, not after a crash between telemd's answer and the removal of the evidence,
+// and not where two probes see the same report.
+//
+// A file of lines, shared by all probes: `KEY ?` before a record is sent, `KEY` when it was taken
+// over. Where only the first is there, telemd's journal knows.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace telem {
+
+class SentEvents {
+ public:
+  static constexpr size_t kRemembered = 256;  // events; more than any source keeps at once
+
+  // `path`: the file; it and PATH.lock are made where they are missing. `journal`: telemd's.
+  SentEvents(std::string path, std::string journal)
+      : path_(std::move(path)), journal_(std::move(journal)) {}
+
+  // Calls `send` unless the record of `key` was taken over before. `key` has no blank; `event_id`
+  // is what telemd's journal knows it by, empty where it cannot tell. Success: telemd has it.
+  Status SendOnce(const std::string& key, std::string_view event_id,
+                  const std::function<Status()>& send) const;
+
+ private:
+  struct Memory {
+    std::vector<std::string> taken_over;  // oldest first
+    std::vector<std::string> begun;
+    size_t lines = 0;
+  };
+  Result<Memory> Load() const;
+  bool IsInJournal(std::string_view event_id) const;
+
+  std::string path_;
+  std::string journal_;
+};
+
+}  // namespace telem

@@ -1,0 +1,35 @@
+#include "probes/kernel/folder_probe.h"
+
+#include "probes/common/privileges.h"
+#include "probes/common/probe_run.h"
+
+namespace telem {
+
+int RunFolderProbe(const FolderProbe& probe, int argc, char** argv) {
+  std::string folder;  // empty: its own
+  const auto own_folder = [&](const RecordOutlet& outlet) {
+    return outlet.settings().cache_dir + '/' + probe.own_folder;
+  };
+  return RunProbe({.program = probe.program,
+                   .about = probe.about,
+                   .options = probe.options,
+                   .take_option =
+                       [&](int /*--dir*/, const char* value) {
+                         folder = value;
+                         return Status();
+                       },
+                   .run = [&](const RecordOutlet& outlet) -> Status {
+                     // What it writes down in cache_dir must be the probes' own.
+                     if (outlet.posts()) TELEM_CHECK(BecomeTelemetry());
+                     return probe.send(folder.empty() ? own_folder(outlet) : folder, outlet);
+                   },
+                   .show_sample = probe.show_sample,
+                   .run_opted_out =
+                       [&](const RecordOutlet& outlet) {
+                         // What somebody else has collected is not ours to remove.
+                         return folder.empty() ? probe.discard(own_folder(outlet)) : Status();
+                       }},
+                  argc, argv);
+}
+
+}  // namespace telem

@@ -1,0 +1,371 @@
+"""pstoreclean, pstoreprobe and bertprobe: what a crashed kernel and its firmware leave behind."""
+
+import base64
+import os
+import re
+import struct
+import subprocess
+import zlib
+
+import pytest
+from support import paths
+from support.kernel_log import LATER, guilty_of, record, scan, wait_for_guilty
+from support.marks import needs_root, needs_strace
+from support.waiting import wait_until
+
+BIN = paths.BUILD / "bin"
+FORMER = "11111111-2222-3333-4444-555555555555"
+# Long after any consent.
+WHEN = 4_000_000_000
+
+
+def call(machine, program, *arguments):
+    done = subprocess.run([BIN / program, "-f", machine.config, *arguments], capture_output=True,
+                          stdin=subprocess.DEVNULL, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def oops(function="drain", second=10):
+    return (f"<1>[{second:5}.000001] BUG: kernel NULL pointer dereference, address: 0000000000000008\n"
+            f"<4>[{second:5}.000002] CPU: 0 PID: 5 Comm: crashd Not tainted 6.1.0-28-amd64 #1\n"
+            f"<4>[{second:5}.000003] RIP: 0010:{function}+0x2b/0x90 [mod]\n"
+            f"<4>[{second:5}.000004] Call Trace:\n"
+            f"<4>[{second:5}.000005]  mod_read+0x64/0x110 [mod]\n"
+            f"<4>[{second:5}.000006] ---[ end trace 0000000000000000 ]---\n")
+
+
+PANIC = "<0>[   11.000000] Kernel panic - not syncing: Fatal exception\n"
+
+
+def put(folder, name, text, when=WHEN):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    os.utime(path, (when, when))
+    return path
+
+
+def put_efi(folder, log, reason="Panic", count=1, size=150, when=WHEN, prefix="dmesg-efi_pstore"):
+    """A log as efi_pstore keeps it: many small parts, the last lines in part 1."""
+    pieces = [log[i:i + size] for i in range(0, len(log), size)]
+    for part, piece in enumerate(reversed(pieces), 1):
+        name = f"{prefix}-{(when * 100 + part) * 1000 + count}"
+        put(folder, name, f"{reason}#{count} Part{part}\n{piece}", when)
+
+
+@pytest.fixture
+def pstore(folder):
+    path = folder / "pstore"
+    path.mkdir()
+    return path
+
+
+def clean(machine, pstore, *arguments):
+    return call(machine, "pstoreclean", "--dir", pstore, "--archive", pstore.parent / "archive",
+                *arguments)
+
+
+def kept(machine):
+    folder = machine.cache / "pstore"
+    return sorted(path for path in folder.rglob("*") if path.is_file()) if folder.exists() else []
+
+
+def remember_former_boot(machine):
+    path = machine.cache / "kmsg-position"
+    path.write_text(f"boot {FORMER}\nnext 1000\n")
+    machine.give(path)
+
+
+# ---- pstore
+
+
+def test_a_panic_becomes_a_record_after_the_reboot(machine, sink, pstore):
+    put_efi(pstore, oops() + PANIC)
+    assert clean(machine, pstore) == (0, "", "")
+    assert list(pstore.iterdir()) == []
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    assert kept(machine) == []
+    [request] = sink.wait_for(1)
+    assert request.headers["classification"] == "org.clearlinux/kernel/bug"
+    assert request.headers["severity"] == "4"
+    body = request.body.decode()
+    assert "Guilty : drain\n" in body and "Panic : Kernel panic - not syncing: Fatal exception\n" in body
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    machine.wait_for(accepted=1)
+
+
+@pytest.mark.parametrize("name", ["dmesg-ramoops-0", "dmesg-erst-7021312345678905346", "dmesg-nvram-1",
+                                  "dmesg-pstore_blk-0", "dmesg-efi-400000000001001",
+                                  "dmesg-erst-1.enc.z", "console-ramoops-0"])
+def test_every_backend_is_read(machine, sink, pstore, name):
+    text = ("" if name.startswith("console") else "Oops#1 Part1\n") + oops()
+    if name.endswith(".enc.z"):
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        text = packer.compress(text.encode()) + packer.flush()
+    put(pstore, name, text)
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "drain")
+    assert kept(machine) == []
+
+
+def test_several_crashes_of_one_boot_are_told_each(machine, sink, pstore):
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops("one"))
+    put(pstore, "dmesg-erst-2", "Oops#2 Part1\n" + oops("two", 20), WHEN + 1)
+    # The log of the panic has all of it once more.
+    last = oops("one") + oops("two", 20) + oops("three", 30) + PANIC
+    put_efi(pstore, last, count=3, when=WHEN + 2)
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "one", "two", "three")
+    machine.wait_for(accepted=3)
+
+
+def test_a_missing_part_is_said(machine, sink, pstore):
+    put_efi(pstore, oops() + PANIC)
+    next(pstore.glob(f"*-{(WHEN * 100 + 2) * 1000 + 1}")).unlink()
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe")[0] == 0
+    [request] = sink.wait_for(1)
+    assert "Left out : part 2 is missing\n" in request.body.decode()
+
+
+# systemd-pstore sorts them into folders, one a crash, and keeps them there for the administrator.
+def test_what_systemd_has_moved_is_copied_once_and_stays_there(machine, sink, pstore, folder):
+    archive = folder / "archive"
+    put_efi(archive / str(WHEN), oops("efi") + PANIC, prefix="dmesg-efi")
+    put(archive / str(WHEN), "dmesg.txt", oops("efi") + PANIC)
+    put(archive / "170000" / "001", "dmesg-erst-730144439500", "Oops#1 Part1\n" + oops("erst", 20))
+    before = sorted(path for path in archive.rglob("*"))
+    for _ in range(2):
+        assert clean(machine, pstore) == (0, "", "")
+        assert call(machine, "pstoreprobe") == (0, "", "")
+    assert sorted(path for path in archive.rglob("*")) == before
+    wait_for_guilty(sink, "efi", "erst")
+    machine.wait_for(accepted=2)
+
+
+# klogscanner saw the report, the machine died, and pstore kept it: one event.
+def test_the_report_that_klogscanner_sent_has_the_event_id_of_the_panic(machine, sink, folder):
+    log = folder / "kmsg.txt"
+    start = LATER
+    lines = [re.sub(r"^<\d>\[.*?\] ", "", line) for line in oops().splitlines()]
+    log.write_bytes(b"".join(record(i, line, start=start) for i, line in enumerate(lines)))
+    assert scan(machine, log) == (0, "", "")
+    [live] = sink.wait_for(1)
+    # pstoreclean puts them there after a restart, into the folder of the boot that klogscanner saw.
+    position = machine.cache / "kmsg-position"
+    boot = re.search(r"^boot (.*)$", position.read_text(), re.M)[1]
+    target = machine.cache / "pstore" / boot
+    text = "".join(f"<4>[{(start + i) // 1000000:5}.{(start + i) % 1000000:06}] {line}\n"
+                   for i, line in enumerate(lines))
+    put(target, "dmesg-erst-1", "Oops#1 Part1\n" + text)
+    put(target, "dmesg-erst-2", "Panic#2 Part1\n" + text +
+        f"<0>[{start // 1000000 + 1:5}.000000] Kernel panic - not syncing: Fatal exception\n")
+    for path in (target.parent, target, *target.iterdir()):
+        machine.give(path)
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    requests = sink.wait_for(2)
+    assert requests[1].headers["event_id"] == live.headers["event_id"]
+    assert "Panic : Kernel panic" in requests[1].body.decode()
+    machine.wait_for(accepted=2)  # the oops alone is not told again
+
+
+def test_the_boot_that_crashed_is_noted_when_its_files_are_moved(machine, pstore):
+    remember_former_boot(machine)
+    put(pstore, "dmesg-ramoops-0", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    assert [path.parent.name for path in kept(machine)] == [FORMER]
+
+
+# Its unit leaves root no right to the files of others: the note that klogscanner keeps is telemetry's.
+@needs_root
+def test_root_without_rights_of_its_own_does_the_same(machine, pstore):
+    remember_former_boot(machine)
+    (machine.cache / "kmsg-position").chmod(0o600)
+    put(pstore, "dmesg-ramoops-0", "Oops#1 Part1\n" + oops())
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", "-all,+setuid,+setgid,+syslog", BIN / "pstoreclean",
+         "-f", machine.config, "--dir", pstore, "--archive", pstore], capture_output=True, text=True,
+        timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.parent.name for path in kept(machine)] == [FORMER]
+
+
+def test_a_name_that_comes_back_overwrites_nothing(machine, sink, pstore):
+    for second, function in enumerate(("one", "two", "three"), 10):
+        put(pstore, "dmesg-ramoops-0", "Oops#1 Part1\n" + oops(function, second))
+        assert clean(machine, pstore) == (0, "", "")
+    assert len(kept(machine)) == 3
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "one", "two", "three")
+
+
+@needs_strace
+@pytest.mark.parametrize("syscall", ["rename", "unlink", "fsync", "utimensat"])
+def test_killed_at_any_step_pstoreclean_loses_nothing(machine, sink, pstore, syscall):
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops("one"))
+    put(pstore, "dmesg-erst-2", "Oops#2 Part1\n" + oops("two", 20))
+    kills = 0
+    for nth in range(1, 20):
+        done = subprocess.run(
+            ["strace", "-o", "/dev/null", "-e", f"trace={syscall}",
+             "-e", f"inject={syscall}:signal=SIGKILL:when={nth}", BIN / "pstoreclean",
+             "-f", machine.config, "--dir", pstore, "--archive", pstore], timeout=60,
+            capture_output=True)
+        there = {path.name for path in pstore.iterdir()} | {
+            path.name for path in kept(machine) if not path.name.endswith(".new")}
+        assert there >= {"dmesg-erst-1", "dmesg-erst-2"}
+        if done.returncode == 0:
+            break
+        kills += 1
+    assert kills > 0
+    assert call(machine, "pstoreprobe")[0] == 0
+    wait_for_guilty(sink, "one", "two")
+
+
+def test_while_telemd_is_away_files_stay(make_machine, sink, pstore):
+    machine = make_machine(server=sink.url)
+    put_efi(pstore, oops() + PANIC)
+    assert clean(machine, pstore) == (0, "", "")
+    code, _, said = call(machine, "pstoreprobe")
+    assert code == 1 and "telemd does not run" in said
+    assert kept(machine) != []
+    machine.start()
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "drain")
+    assert kept(machine) == []
+
+
+def test_a_full_spool_keeps_the_files(make_machine, away, pstore):
+    machine = make_machine(server=away.url, spool_max_size=8).start()
+    while machine.send(b"x" * 2000) == 0:
+        pass
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    code, _, said = call(machine, "pstoreprobe")
+    assert code == 1 and "spool is full" in said and len(kept(machine)) == 1
+    away.start()
+    machine.configure(spool_max_size=5120)
+    machine.reload()
+    wait_until(lambda: call(machine, "pstoreprobe")[0] == 0)
+    wait_until(lambda: guilty_of(away.requests) == ["drain"])
+
+
+def test_what_cannot_be_read_is_said_and_costs_only_itself(machine, sink, pstore):
+    put(pstore, "dmesg-erst-1", b"\xff" * 5000)
+    put(pstore, "dmesg-erst-2.enc.z", b"\x28\xb5\x2f\xfd not zlib")
+    put(pstore, "dmesg-erst-3", b"")
+    put(pstore, "pmsg-ramoops-0", b"of programs, not of the kernel")
+    put(pstore, "dmesg-erst-5", "Panic#1 Part1\n<6>[    1.000000] quiet\n")
+    put(pstore, "dmesg-erst-6", "Oops#1 Part1\n" + oops())
+    (pstore / "dmesg-erst-7").symlink_to("/etc/shadow")
+    code, _, _ = clean(machine, pstore)
+    assert code == 0
+    assert sorted(path.name for path in pstore.iterdir()) == ["dmesg-erst-7", "pmsg-ramoops-0"]
+    code, _, said = call(machine, "pstoreprobe")
+    assert code == 0
+    assert "erst-1': its first line does not say which part" in said
+    assert "erst-2.enc.z': compressed in a way that is not zlib's" in said
+    requests = sink.wait_for(2)
+    assert sorted(request.headers["classification"] for request in requests) == [
+        "org.clearlinux/kernel/bug", "org.clearlinux/kernel/panic"]
+    assert kept(machine) == []
+
+
+def test_it_shows_what_it_would_send_from_any_folder_and_keeps_it(make_machine, pstore):
+    machine = make_machine()
+    put_efi(pstore, oops() + PANIC)
+    before = sorted(pstore.iterdir())
+    code, shown, said = call(machine, "pstoreprobe", "-n", "--dir", pstore)
+    assert (code, said) == (0, "") and "Guilty : drain\n" in shown
+    assert sorted(pstore.iterdir()) == before and list(machine.cache.iterdir()) == []
+
+
+def test_a_crash_from_before_the_consent_is_not_sent(machine, sink, pstore):
+    wait_until((machine.state / "consent_since").exists)
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops("before"), when=1_000_000_000)
+    put(pstore, "dmesg-erst-2", "Oops#1 Part1\n" + oops("after", 20))
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "after")
+    assert kept(machine) == [] and machine.status()["accepted"] == 1
+
+
+def test_opted_out_pstore_stays_as_it_is_and_what_was_moved_goes(machine, pstore):
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    put(pstore, "dmesg-erst-2", "Oops#2 Part1\n" + oops())
+    machine.opt_out()
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    assert [path.name for path in pstore.iterdir()] == ["dmesg-erst-2"]
+    assert kept(machine) == []
+
+
+# ---- BERT
+
+
+def bert():
+    """A generic error status block with a memory error, as the kernel leaves it."""
+    data = struct.pack("<QQQQHH", 1 << 1 | 1 << 3 | 1 << 14, 0, 0x3f00d000, 0, 2, 0)
+    data = data.ljust(72, b"\0") + b"\x03" + b"\0" * 7
+    guid = bytes.fromhex("1411bca5646fde4eb8633e83ed7c83b1")
+    section = guid + struct.pack("<IHBBI", 1, 0x300, 0, 0, len(data)) + b"\0" * 44 + data
+    return struct.pack("<IIIII", 0, 0, 0, len(section), 1) + section
+
+
+def test_a_bert_table_gives_one_record_a_boot(machine, sink, folder):
+    (folder / "bert").write_bytes(bert())
+    for _ in range(2):
+        assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    machine.wait_for(accepted=1)
+    [request] = sink.wait_for(1)
+    assert request.headers["classification"] == "org.clearlinux/bert/debug"
+    assert request.headers["severity"] == "2"
+    *lines, severity, error, empty = request.body.decode().split("\n")
+    assert (severity, empty) == ("Severity : fatal", "")
+    assert error == "Error 1 : memory, fatal, type multi-bit ECC, address 0x3f00d000, node 2"
+    assert base64.b64decode("".join(lines), validate=True) == bert()
+    assert {len(line) for line in lines[:-1]} == {76}
+
+
+def test_a_bert_table_of_any_bytes_is_sent_as_it_is(machine, sink, folder):
+    table = bytes(range(256)) * 2000
+    (folder / "bert").write_bytes(table)
+    assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    [request] = sink.wait_for(1)
+    text = request.body.decode()
+    left_out = int(re.search(r"^Left out : (\d+) bytes$", text, re.M)[1])
+    sent = base64.b64decode("".join(line for line in text.split("\n") if " : " not in line))
+    assert sent == table[:len(table) - left_out] and len(text) > 250 * 1024
+
+
+def test_no_bert_table_is_no_matter_and_a_missing_file_is(make_machine, folder):
+    machine = make_machine()
+    (folder / "zero").write_bytes(b"\0" * 4096)
+    assert call(machine, "bertprobe", "-n", "--table", folder / "zero") == (0, "", "")
+    code, _, said = call(machine, "bertprobe", "-n", "--table", folder / "none")
+    assert code == 1 and said == f"bertprobe: open '{folder}/none': No such file or directory\n"
+    if not os.path.exists("/sys/firmware/acpi/tables/data/BERT"):
+        assert call(machine, "bertprobe") == (0, "", "")
+
+
+def test_while_telemd_is_away_the_table_is_told_later(make_machine, sink, folder):
+    machine = make_machine(server=sink.url)
+    (folder / "bert").write_bytes(bert())
+    code, _, said = call(machine, "bertprobe", "--table", folder / "bert")
+    assert code == 1 and "telemd does not run" in said
+    machine.start()
+    assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    sink.wait_for(1)
+
+
+@pytest.mark.parametrize("program", ["pstoreclean", "pstoreprobe", "bertprobe", "oopsprobe"])
+def test_a_mistake_has_one_clear_line(program):
+    for arguments, what in ((["--nonsense"], "unknown option '--nonsense'"),
+                            (["word"], "unexpected argument 'word'"),
+                            (["-f"], "option -f/--config-file needs a value")):
+        done = subprocess.run([BIN / program, *arguments], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"{program}: {what}. Try '{program} --help'.\n"

@@ -1,0 +1,447 @@
+"""Our units in a booted Debian: started in each way, seen, stopped."""
+
+import re
+
+import pytest
+
+from support.certificates import Authority
+from support.core_pattern import FULL, Handler, core_pattern, locked_settings, needs_core_pattern
+from support.crashes import needs_crashprobe
+from support.http_sink import HANG, Answer, HttpSink
+from support.tls_server import tls_server
+from support.waiting import stays, wait_until
+
+
+# With this mark: the short form, which continuous integration has the time for.
+short = pytest.mark.short
+
+
+def send_hello(guest):
+    guest.run("hprobe")
+
+
+def status(guest):
+    return {name: value for name, value in
+            re.findall(r'"(\w+)": ?"?([^",}]*)', guest.run("telemctl", "status", "--json").stdout)}
+
+
+def our_units(guest):
+    """Name and state of each unit of ours that runs, listens or waits."""
+    listed = guest.ask("systemctl", "list-units", "--plain", "--no-legend", "--state=active,failed",
+                       "telem*", "hprobe*", "crashprobe*", "*probe.service")
+    return {line.split()[0]: line.split()[2] for line in listed.splitlines()
+            if not line.split()[0].endswith((".slice", ".mount"))}
+
+
+# ---- three ways to start -------------------------------------------------------------------------
+
+
+@short
+def test_socket_and_path_start_telemd_when_there_is_something_to_do(guest, sink):
+    guest.run("systemctl", "enable", "--now", "telemd.socket", "telemd.path")
+    assert guest.state("telemd.service") == "inactive"
+    send_hello(guest)
+    sink.wait_for(1)
+    assert guest.state("telemd.service") == "active"
+    guest.reboot()
+    assert guest.state("telemd.socket") == guest.state("telemd.path") == "active"
+    assert guest.state("telemd.service") == "inactive"
+    send_hello(guest)
+    sink.wait_for(2)
+
+
+def test_the_service_alone_brings_the_others_along(guest, sink):
+    guest.run("systemctl", "enable", "--now", "telemd.service")
+    for unit in ("telemd.socket", "telemd.path"):
+        assert guest.state(unit) == "active"
+        assert guest.ask("systemctl", "is-enabled", unit) == "enabled"
+    send_hello(guest)
+    sink.wait_for(1)
+    guest.reboot()
+    for unit in ("telemd.service", "telemd.socket", "telemd.path"):
+        assert guest.state(unit) == "active"
+    send_hello(guest)
+    sink.wait_for(2)
+
+
+def test_by_hand_it_becomes_telemetry_and_starts_telem_deliver_itself(guest, sink):
+    guest.run("sh", "-c", "telemd </dev/null >/tmp/telemd.log 2>&1 &")
+    wait_until(lambda: guest.run("telemctl", "status", check=False).returncode == 0,
+               what=lambda: guest.ask("cat", "/tmp/telemd.log"))
+    send_hello(guest)
+    sink.wait_for(1)
+    assert guest.ask("ps", "-C", "telemd", "-o", "user=") == "telemetry"
+    assert guest.ask("pgrep", "-x", "-P", guest.ask("pgrep", "-x", "telemd"), "telem-deliver")
+    assert our_units(guest) == {}
+
+
+# ---- what runs, and with which rights ------------------------------------------------------------
+
+
+def rights(guest, pid):
+    return dict(re.findall(r"^(\w+):\s+(.*)$", guest.run("cat", f"/proc/{pid}/status").stdout, re.M))
+
+
+@short
+def test_telemd_has_no_rights_but_its_users(guest, sink):
+    sink.answer = HANG
+    guest.run("telemctl", "start")
+    send_hello(guest)
+    wait_until(lambda: sink.hanging > 0)
+    telemd = rights(guest, guest.show("telemd.service", "MainPID"))
+    uid = guest.run("id", "-u", "telemetry").stdout.strip()
+    assert set(telemd["Uid"].split()) == {uid}
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(telemd[kind], 16) == 0, kind
+    assert (telemd["NoNewPrivs"], telemd["Seccomp"]) == ("1", "2")
+    # telem-deliver is of another user, and finds no file of telemd's.
+    pid = guest.run("pgrep", "-x", "telem-deliver").stdout.strip()
+    deliver = rights(guest, pid)
+    assert deliver["Uid"].split()[0] not in ("0", uid)
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(deliver[kind], 16) == 0, kind
+    for folder in ("/var/spool/telemetry", "/var/lib/telemetry", "/run/telemetry"):
+        # Its own view of the file system, looked at as root: what it cannot enter is empty and of mode 0.
+        assert guest.run("stat", "-c", "%a", f"/proc/{pid}/root{folder}").stdout.strip() == "0", folder
+    sink.answer = Answer()
+    sink.release()
+
+
+def exposures(guest):
+    """Exposure of each of our services by systemd's own judgement."""
+    found = {}
+    for unit in guest.units:
+        if unit.endswith(".service"):
+            judged = guest.ask("systemd-analyze", "security", "--no-pager", unit)
+            found[unit] = float(re.search(r"Overall exposure level for \S+: ([\d.]+)", judged)[1])
+    return found
+
+
+@short
+def test_every_service_is_closed_down(guest):
+    for unit, exposure in exposures(guest).items():
+        print(f"{unit:28} {exposure}")
+        assert exposure <= {"telemd.service": 1.0, "crashprobe-setup.service": 3.5}.get(unit, 2.0), unit
+
+
+def test_every_service_has_ceilings_of_its_own(guest):
+    for unit in guest.units:
+        if not unit.endswith(".service"):
+            continue
+        has = guest.show(unit.replace("@", "@x"), "MemoryMax", "CPUQuotaPerSecUSec", "TasksMax")
+        assert "infinity" not in (has["MemoryMax"], has["CPUQuotaPerSecUSec"]), (unit, has)
+
+
+@short
+def test_systemd_has_nothing_to_say_against_a_unit(guest):
+    units = [unit.replace("@", "@x") for unit in guest.units]
+    done = guest.run("systemd-analyze", "verify", "--man=no", *units, check=False)
+    ours = [line for line in done.stderr.splitlines() if "telem" in line or "probe" in line]
+    assert ours == []
+
+
+# ---- life ----------------------------------------------------------------------------------------
+
+
+def test_the_heartbeat_activates_telemd(guest, sink):
+    guest.run("systemctl", "start", "telemd.socket")
+    guest.run("systemctl", "start", "hprobe.service")
+    sink.wait_for(1)
+    assert sink.requests[0].headers["classification"].endswith("/heartbeat/ping")
+    guest.run("systemctl", "start", "hprobe.timer")
+    timer = guest.show("hprobe.timer", "NextElapseUSecRealtime", "RandomizedDelayUSec")
+    assert timer["NextElapseUSecRealtime"] and timer["RandomizedDelayUSec"] == "1d"
+
+
+def test_a_telemd_that_hangs_is_replaced_and_loses_nothing(guest, away):
+    guest.write("/etc/systemd/system/telemd.service.d/test.conf", "[Service]\nWatchdogSec=1\n")
+    guest.write("/etc/telemetrics/telemetrics.conf", f"[settings]\nserver = {away.url}\n")
+    guest.run("systemctl", "daemon-reload")
+    guest.run("systemctl", "start", "telemd.service")
+    send_hello(guest)
+    first = guest.show("telemd.service", "MainPID")
+    guest.run("kill", "-STOP", first)
+    wait_until(lambda: guest.show("telemd.service", "NRestarts") == "1", what="a restart")
+    guest.wait_for("telemd.service")
+    assert guest.show("telemd.service", "MainPID") != first
+    assert "watchdog" in guest.run("journalctl", "-b", "-u", "telemd.service").stdout.lower()
+    away.start()
+    send_hello(guest)
+    away.wait_for(2)
+
+
+def test_a_telemd_that_was_ended_comes_back_with_the_next_record(guest, sink):
+    guest.run("systemctl", "start", "telemd.socket")
+    send_hello(guest)
+    sink.wait_for(1)
+    # As it ends by itself when there is nothing to do (daemon_recycling_enabled).
+    guest.run("kill", "-TERM", guest.show("telemd.service", "MainPID"))
+    guest.wait_for("telemd.service", "inactive")
+    assert guest.show("telemd.service", "Result") == "success"
+    send_hello(guest)
+    sink.wait_for(2)
+
+
+def test_a_wrong_configuration_is_not_tried_again_and_again(guest):
+    guest.write("/etc/telemetrics/telemetrics.conf", "[settings]\nspool_sync = maybe\n")
+    assert guest.run("systemctl", "start", "telemd.service", check=False).returncode != 0
+    assert guest.show("telemd.service", "NRestarts") == "0"
+    assert "spool_sync" in guest.run("journalctl", "-b", "-u", "telemd.service").stdout
+
+
+def test_a_reload_reads_the_configuration_again(guest, sink, away):
+    guest.run("telemctl", "start")
+    away.start()
+    send_hello(guest)
+    sink.wait_for(1)
+    guest.write("/etc/telemetrics/telemetrics.conf", f"[settings]\nserver = {away.url}\n")
+    guest.run("systemctl", "reload", "telemd.service")
+    send_hello(guest)
+    away.wait_for(1)
+    assert len(sink.requests) == 1
+
+
+@short
+def test_what_waits_at_a_reboot_is_sent_when_the_server_is_back(make_guest, away):
+    guest = make_guest(server=away.url)
+    guest.run("systemctl", "enable", "--now", "telemd.path", "telemd.socket")
+    for _ in range(20):
+        send_hello(guest)
+    assert len(list(guest.path("/var/spool/telemetry").iterdir())) == 20
+    guest.reboot()
+    # Nobody sends anything: it is the path unit that starts it.
+    guest.wait_for("telemd.service")
+    wait_until(lambda: status(guest)["waiting"] == "20")
+    away.start()
+    guest.run("telemctl", "spool", "flush")
+    away.wait_for(20)
+    wait_until(lambda: status(guest)["waiting"] == "0")
+    assert status(guest)["delivered"] == "20"
+
+
+def test_a_record_reaches_the_collector_of_another_machine(make_guest, folder):
+    server = HttpSink(start=False)  # holds a free port
+    port = server.port
+    server.close()
+    there = make_guest()
+    there.write("/etc/telemetrics/collector.conf", f"[settings]\nlisten = 127.0.0.1:{port}\n")
+    there.run("systemctl", "start", "telem-collector.service")
+    wait_until(lambda: there.run("curl", "-sf", f"http://127.0.0.1:{port}/", check=False)
+               .returncode == 0, what=lambda: there.system_journal())
+    here = make_guest(server=f"http://127.0.0.1:{port}/v2/collector")
+    here.run("telemctl", "start")
+    here.run("telemctl", "test")
+    assert status(here)["delivered"] == "1"
+    listed = there.run("curl", "-sf", f"http://127.0.0.1:{port}/api/records").stdout
+    assert "hello/world" in listed
+    pid = there.show("telem-collector.service", "MainPID")
+    assert rights(there, pid)["Uid"].split()[0] != "0"
+
+
+# ---- stopping, opting out, opting in -------------------------------------------------------------
+
+
+def test_telemctl_starts_and_stops_everything(guest, sink):
+    assert guest.run("telemctl", "is-active", check=False).returncode == 3
+    assert guest.ask("telemctl", "is-active") == "inactive"
+    guest.run("telemctl", "start")
+    assert guest.run("telemctl", "is-active").stdout == "active\n"
+    assert {"telemd.socket", "telemd.path", "telem-deliver.socket", "hprobe.timer"} <= \
+        our_units(guest).keys()
+    send_hello(guest)
+    sink.wait_for(1)
+    before = guest.show("telemd.service", "MainPID")
+    guest.run("telemctl", "restart")
+    send_hello(guest)
+    sink.wait_for(2)
+    assert guest.show("telemd.service", "MainPID") not in ("0", before)
+    guest.run("telemctl", "stop")
+    assert our_units(guest) == {}
+    assert guest.ask("pgrep", "-l", "telem") == ""
+    assert guest.run("hprobe", check=False).returncode == 1
+    assert our_units(guest) == {}
+
+
+FOLDERS = ("/var/spool/telemetry", "/var/lib/telemetry", "/var/log/telemetry", "/var/cache/telemetry")
+
+
+def kept_files(guest):
+    """What lies in our folders, but for telemd's counters, and locks, which are empty."""
+    return [path for folder in FOLDERS for path in guest.path(folder).rglob("*")
+            if path.is_file() and path.stat().st_size > 0
+            and path != guest.path("/var/lib/telemetry/state")]
+
+
+@short
+def test_opting_out_stops_all_and_removes_all_and_opting_in_brings_it_back(guest, sink):
+    guest.run("systemctl", "enable", "telemd.socket", "telemd.path", "hprobe.timer")
+    guest.run("telemctl", "start")
+    sink.answer = HANG
+    for _ in range(5):
+        send_hello(guest)
+    wait_until(lambda: sink.hanging > 0)
+    assert kept_files(guest)
+    done = guest.run("telemctl", "opt-out")
+    assert (done.stdout, done.stderr) == ("", "")
+    wait_until(lambda: sink.hanging == 0, what="connections cut")
+    assert sink.cut > 0
+    assert kept_files(guest) == []
+    assert our_units(guest) == {}
+    assert guest.run("telemctl", "opt-out").stderr.endswith("Already opted out. Nothing to do.\n")
+    refused = guest.run("telemctl", "start", check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("Opt out is enabled. Cannot start services.\n")
+    guest.reboot()
+    assert our_units(guest) == {}
+    guest.run("hprobe")  # quietly
+    seen = len(sink.requests)
+    assert stays(lambda: len(sink.requests) == seen, 0.3)
+    sink.answer = Answer()
+    guest.run("telemctl", "opt-in")
+    assert guest.run("telemctl", "opt-in").stderr.endswith("Already opted in. Nothing to do.\n")
+    send_hello(guest)
+    sink.wait_for(seen + 1)
+
+
+COLLECTS_NOTHING_HERE = {
+    "telem-collector.service": "takes the records of other machines, whose users were asked there",
+}
+
+
+def try_to_start(guest, unit):
+    """Whether systemd would have started it."""
+    name = unit.replace("@", "@x")
+    guest.run("systemctl", "start", "--no-block", name, check=False)
+    wait_until(lambda: guest.show(name, "Job") in ("", "0"), what=f"no job of {name} any more")
+    return guest.show(name, "ConditionResult") == "yes"
+
+
+def look_at_consent_alone(guest, unit):
+    """Takes away the condition that this is no container, which would hide what is to be tested, and
+    keeps the others."""
+    text = guest.units[unit].read_text()
+    conditions = [line for line in text.splitlines() if line.startswith("Condition")]
+    if not any(line.startswith("ConditionVirtualization") for line in conditions):
+        return
+    kept = [line for line in conditions if not line.startswith("ConditionVirtualization")]
+    guest.write(f"/etc/systemd/system/{unit}.d/10-test.conf",
+                "[Unit]\nConditionVirtualization=\n" + "\n".join(kept) + "\n")
+
+
+# One unit that lacked its siblings' condition went on collecting.
+@short
+@pytest.mark.parametrize("how", ["opt-out", "opt-in"])
+def test_without_consent_no_unit_starts(make_guest, how):
+    guest = make_guest(consent=how)
+    units = [unit for unit in guest.units if unit not in COLLECTS_NOTHING_HERE]
+    assert len(units) > 10
+    for unit in units:
+        look_at_consent_alone(guest, unit)
+    if how == "opt-out":
+        guest.run("touch", "/etc/telemetrics/opt-out")
+    guest.run("systemctl", "daemon-reload")
+    assert [unit for unit in units if try_to_start(guest, unit)] == []
+    assert our_units(guest) == {}
+    # The test can see a unit that starts.
+    if how == "opt-out":
+        guest.run("rm", "/etc/telemetrics/opt-out")
+    else:
+        guest.run("touch", "/etc/telemetrics/opt-in")
+    assert try_to_start(guest, "telemd.service") and try_to_start(guest, "telemd.path")
+
+
+# Under systemd telem-deliver is a user of its own, who can read no key.
+def test_a_key_that_only_root_can_read_reaches_telem_deliver(make_guest, folder):
+    authority = Authority(folder)
+    cert, key = authority.issue("client")
+    with tls_server(*authority.issue("server"), client_ca=authority.cert) as (server, url):
+        place = "/etc/credstore/telemetrics.clientkey"
+        guest = make_guest(server=url, cainfo="/etc/ca.pem", clientcert="/etc/client.pem",
+                           clientkey=place)
+        guest.write("/etc/ca.pem", authority.cert.read_text())
+        guest.write("/etc/client.pem", cert.read_text())
+        guest.run("telemctl", "start")
+        send_hello(guest)
+        wait_until(lambda: status(guest)["last_error"] != "null")
+        guest.write(place, key.read_text(), mode=0o600)
+        wait_until(lambda: guest.run("pgrep", "-x", "telem-deliver", check=False).stdout == "",
+                   what="telem-deliver gone")
+        guest.run("telemctl", "spool", "flush")
+        wait_until(lambda: status(guest)["delivered"] == "1", what=lambda: guest.system_journal())
+    assert len(server.bodies) == 1
+
+
+# ---- probes --------------------------------------------------------------------------------------
+
+
+def wait_for_record(sink, classification):
+    """The first record of this kind that arrives."""
+    def find():
+        return next((request for request in list(sink.requests)
+                     if request.headers["classification"].endswith(classification)), None)
+
+    return wait_until(find, what=lambda: classification)
+
+
+def test_a_service_that_fails_arrives(guest, sink):
+    if "journal-probe.service" not in guest.units:
+        pytest.skip("journalprobe was left out of this build: it needs libsystemd")
+    guest.write("/etc/systemd/system/example.service", "[Service]\nExecStart=/bin/false\n")
+    guest.run("systemctl", "daemon-reload")
+    guest.run("telemctl", "start")
+    assert guest.state("journal-probe.service") == "active"
+    guest.run("systemctl", "start", "example.service")
+    assert b"example.service" in wait_for_record(sink, "/journal/error").body
+
+
+# As the kernel writes it: no process can, in its name.
+KERNEL_REPORT = """\
+4,100,5000000,-;------------[ cut here ]------------
+4,101,5000010,-;WARNING: CPU: 0 PID: 77 at drivers/example/example.c:42 example_probe+0x1c/0x40 [example]
+4,102,5000020,-;CPU: 0 PID: 77 Comm: modprobe Not tainted 6.1.0-28-amd64 #1  Debian 6.1.119-1
+4,103,5000030,-;RIP: 0010:example_probe+0x1c/0x40 [example]
+4,104,5000040,-;Call Trace:
+4,105,5000050,-; <TASK>
+4,106,5000060,-; do_one_initcall+0x59/0x220
+4,107,5000070,-; do_init_module+0x4a/0x1f0
+4,108,5000080,-; </TASK>
+4,109,5000090,-;---[ end trace 0000000000000000 ]---
+"""
+
+
+# A container has no log of the kernel; a file stands in for it.
+def test_a_line_of_the_kernels_log_arrives(guest, sink):
+    guest.write("/etc/systemd/system/klogscanner.service.d/test.conf",
+                "[Unit]\nConditionVirtualization=\n[Service]\nExecStart=\nDeviceAllow=\n"
+                f"ExecStart={guest.find('klogscanner')} --kmsg /etc/kmsg\n")
+    guest.write("/etc/kmsg", KERNEL_REPORT)
+    guest.run("systemctl", "daemon-reload")
+    guest.run("telemctl", "start")
+    assert b"example_probe" in wait_for_record(sink, "/kernel/warning").body
+
+
+# ---- crashes -------------------------------------------------------------------------------------
+
+
+@short
+def test_the_kernel_of_the_host_is_left_alone(guest):
+    settings = [f"/proc/sys/kernel/{name}" for name in ("core_pattern", "core_pipe_limit")]
+    with locked_settings():
+        before = guest.run("cat", *settings).stdout
+        guest.run("systemctl", "start", "crashprobe-setup.service")
+        assert guest.state("crashprobe-setup.service") == "inactive"
+        assert guest.run("cat", *settings).stdout == before
+
+
+@needs_core_pattern
+@needs_crashprobe
+def test_a_real_crash_arrives(guest, sink, tmp_path):
+    guest.run("telemctl", "start")
+    # The kernel starts its handler outside; inside it finds the process by the number that it has there.
+    handler = Handler(tmp_path, "nsenter", "-t", guest.leader, "-a", "--", guest.find("crashprobe"))
+    with core_pattern(handler.pattern(FULL.replace("%P", "%p"))):
+        guest.run("sh", "-c", "kill -SEGV $$", check=False)
+        wait_until(lambda: sink.requests, what=lambda: f"{handler.calls()} {handler.errors()}")
+    assert sink.requests[0].headers["classification"].endswith("/crash/clr")
+    assert b"Process: /usr/bin/dash" in sink.requests[0].body
+    assert b"\nBacktrace (TID " in sink.requests[0].body
