@@ -31,6 +31,8 @@ namespace {
 // SD_MESSAGE_COREDUMP
 constexpr char kCoredumpEntries[] = "MESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1";
 constexpr size_t kMaxFrames = 256;
+// systemd-coredump writes no more of a thread: the stack was deeper.
+constexpr size_t kWrittenFrames = 64;
 
 constexpr std::string_view kWanted[] = {
     "__CURSOR",     "__REALTIME_TIMESTAMP", "MESSAGE",         "COREDUMP_PID", "COREDUMP_COMM",
@@ -255,10 +257,12 @@ std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thr
     }
     text += stack;
   }
-  const std::vector<SignatureFrame>& stack = threads.front().second;
+  CrashingStack stack;
+  stack.frames = threads.front().second;
+  stack.overflowed = stack.frames.size() >= kWrittenFrames;
   // The outermost frame is the program's _start.
   return text + "\nSignature: " + StableSignature(stack) +
-         "   exact: " + ExactSignature(stack, PlainModule(stack.back().module)) + "\n";
+         "   exact: " + ExactSignature(stack, PlainModule(stack.frames.back().module)) + "\n";
 }
 
 int WatchCoredumps(const CrashArguments& arguments, const Settings& settings) {

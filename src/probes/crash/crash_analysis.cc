@@ -48,6 +48,15 @@ bool HasArguments(std::string_view name) {
   return name.ends_with(')') || name.contains(") const") || name.contains(") [clone");
 }
 
+// Whether nothing is at `address` and the stack of the thread that crashed is not far: an overflow
+// ends in the guard page below the stack.
+bool IsBesideStack(uint64_t address, const CoreNotes& notes, const ModuleMap& map) {
+  constexpr uint64_t kGuard = uint64_t{1} << 20;
+  if (notes.threads.empty() || map.FindMapping(address) != nullptr) return false;
+  const uint64_t stack = StackPointer(notes.machine, notes.threads.front());
+  return (address > stack ? address - stack : stack - address) < kGuard;
+}
+
 // Threads whose stacks are the same.
 struct StackGroup {
   ThreadStack stack;
@@ -90,7 +99,7 @@ class Analysis {
     std::string stacks = Stacks(limits_.bytes - kMaxTail);
     AppendModules(tail);
     AppendRegisters(tail);
-    const std::vector<SignatureFrame> stack = CrashingStack();
+    const CrashingStack stack = StackOfCrash();
     tail += "Signature: " + StableSignature(stack) +
             "   exact: " + ExactSignature(stack, ProgramName()) + "\n";
     return Head() + stacks + tail;
@@ -250,9 +259,10 @@ class Analysis {
     out += "\n";
   }
 
-  std::vector<SignatureFrame> CrashingStack() {
-    std::vector<SignatureFrame> stack;
+  CrashingStack StackOfCrash() {
+    CrashingStack stack;
     if (groups_.empty()) return stack;
+    stack.overflowed = HasOverflowed(groups_.front().stack);
     for (const StackFrame& frame : groups_.front().stack.frames) {
       const uint64_t address = frame.lookup();
       const auto index = map_.FindModule(address);
@@ -266,10 +276,18 @@ class Analysis {
           out.module = map_.modules()[*index].path;
           out.build_id = unwinder_.Facts(*index).build_id;
         }
-        stack.push_back(std::move(out));
+        stack.frames.push_back(std::move(out));
       }
     }
     return stack;
+  }
+
+  // The runtimes of some languages find it out by themselves and abort: then only its depth tells.
+  bool HasOverflowed(const ThreadStack& stack) const {
+    if (notes_.signal_info && notes_.signal_info->HasAddress()) {
+      return IsBesideStack(notes_.signal_info->address, notes_, map_);
+    }
+    return stack.left_out > 0;
   }
 
   const CoreNotes& notes_;
@@ -322,7 +340,6 @@ std::string ShownModule(std::string_view path) {
 std::string DescribeAddress(uint64_t address, const CoreNotes& notes, const ModuleMap& map) {
   // So near to zero it is a null pointer and a member's offset; and small numbers are no secrets.
   constexpr uint64_t kNearZero = 4096;
-  constexpr uint64_t kGuard = uint64_t{1} << 20;
   if (address < kNearZero) return Hex(address);
   if (const auto index = map.FindModule(address)) {
     const Module& module = map.modules()[*index];
@@ -333,9 +350,7 @@ std::string DescribeAddress(uint64_t address, const CoreNotes& notes, const Modu
     const uint64_t stack = StackPointer(notes.machine, notes.threads.front());
     const Mapping* mapping = map.FindMapping(stack);
     if (mapping != nullptr && address < mapping->end && address >= mapping->start) return "stack";
-    // An overflow ends in the guard page below the stack.
-    const uint64_t distance = address > stack ? address - stack : stack - address;
-    if (!is_mapped && distance < kGuard) return "near the stack";
+    if (IsBesideStack(address, notes, map)) return "near the stack";
   }
   return is_mapped ? "memory" : "nothing";
 }

@@ -16,7 +16,7 @@ constexpr size_t kStableFrames = 3;
 // Panics of Rust and Go have up to eleven frames of their own, with which the bug has nothing to
 // do; the exact signature knows no names, and so cannot leave these out.
 constexpr size_t kExactFrames = 16;
-// A function that is that often on one stack is what overflows it.
+// A function that is that often on a stack that overflowed goes round there.
 constexpr size_t kRecursion = 20;
 
 // Code that is on a stack because of how it ended or how it was started, not because of the bug:
@@ -79,8 +79,6 @@ constexpr std::string_view kInnocentStarts[] = {
     "__restore",
     // Rust
     "__rust",
-    "core::",
-    "alloc::",
     "panic_abort::",
     "rust_begin_unwind",
     "rust_panic",
@@ -104,6 +102,10 @@ constexpr std::string_view kInnocentStarts[] = {
     "internal/abi.",
     "internal/bytealg.",
 };
+
+// The same, of names without arguments: those of C++ have them, and anybody may call a namespace
+// so.
+constexpr std::string_view kInnocentCrates[] = {"core::", "alloc::"};
 
 constexpr std::string_view kInnocentNames[] = {
     "__abort",       "__errno_location",
@@ -157,10 +159,18 @@ bool IsAmong(const std::string_view (&list)[N], std::string_view name) {
   return std::find(std::begin(list), std::end(list), name) != std::end(list);
 }
 
-bool IsInnocent(std::string_view function, std::string_view module) {
+template <size_t N>
+bool StartsLikeOne(const std::string_view (&starts)[N], std::string_view name) {
+  return std::any_of(std::begin(starts), std::end(starts),
+                     [&](std::string_view start) { return name.starts_with(start); });
+}
+
+// `function` is plain, `readable` is how it is shown.
+bool IsInnocent(std::string_view function, std::string_view readable, std::string_view module) {
   if (IsAmong(kInnocentModules, module) || IsAmong(kInnocentNames, function)) return true;
-  return std::any_of(std::begin(kInnocentStarts), std::end(kInnocentStarts),
-                     [&](std::string_view start) { return function.starts_with(start); });
+  if (StartsLikeOne(kInnocentStarts, function)) return true;
+  return !readable.ends_with(')') && !readable.contains(") const") &&
+         StartsLikeOne(kInnocentCrates, function);
 }
 
 // Whether the `<` at `at` opens arguments of a template and not a part of a name: Rust writes
@@ -377,7 +387,7 @@ PlainFrame PlainOf(const SignatureFrame& frame) {
   }
   const std::string function = PlainFunction(frame.function);
   plain.text = module + "!" + function;
-  plain.innocent = IsInnocent(function, module);
+  plain.innocent = IsInnocent(function, WithoutCloneSuffix(frame.function), module);
   plain.start = IsAmong(kStarts, function);
   plain.is_personality = function == "__gxx_personality_v0";
   plain.is_throw = function == "__cxa_throw" || function == "__cxa_rethrow";
@@ -444,11 +454,11 @@ std::string PlainModule(std::string_view path) {
   return name;
 }
 
-std::vector<std::string> StableParts(const std::vector<SignatureFrame>& stack) {
+std::vector<std::string> StableParts(const CrashingStack& stack) {
   std::vector<PlainFrame> frames;
   bool has_met_noexcept = false;
   std::optional<size_t> thrower;
-  for (const SignatureFrame& frame : stack) {
+  for (const SignatureFrame& frame : stack.frames) {
     PlainFrame plain = PlainOf(frame);
     if (plain.start) break;
     // Only the search for a handler calls it, and only a table that allows none ends the program
@@ -458,12 +468,14 @@ std::vector<std::string> StableParts(const std::vector<SignatureFrame>& stack) {
     frames.push_back(std::move(plain));
   }
   if (thrower) AcquitThrower(frames, *thrower);
-  std::vector<std::string> to_blame;
-  for (const PlainFrame& frame : frames) {
-    if (!frame.innocent) to_blame.push_back(frame.text);
+  if (stack.overflowed) {
+    std::vector<std::string> to_blame;
+    for (const PlainFrame& frame : frames) {
+      if (!frame.innocent) to_blame.push_back(frame.text);
+    }
+    auto recursion = FindRecursion(to_blame, kStableFrames);
+    if (!recursion.empty()) return recursion;
   }
-  auto recursion = FindRecursion(to_blame, kStableFrames);
-  if (!recursion.empty()) return recursion;
   // The object is wrong that the caller asked, and the caller is there in every build. Where a
   // runtime or library called it, the operator is a task of its own.
   if (frames.size() > 1 && !frames[1].innocent && frames[0].is_access) frames[0].innocent = true;
@@ -479,22 +491,24 @@ std::vector<std::string> StableParts(const std::vector<SignatureFrame>& stack) {
   return parts;
 }
 
-std::string StableSignature(const std::vector<SignatureFrame>& stack) {
+std::string StableSignature(const CrashingStack& stack) {
   return SignatureOf("s1", StableParts(stack));
 }
 
-std::string ExactSignature(const std::vector<SignatureFrame>& stack, std::string_view program) {
+std::string ExactSignature(const CrashingStack& stack, std::string_view program) {
+  const std::vector<SignatureFrame>& frames = stack.frames;
   std::vector<std::string> places;
-  const bool all_innocent = std::all_of(stack.begin(), stack.end(), HasInnocentModule);
-  for (const SignatureFrame& frame : stack) {
+  const bool all_innocent = std::all_of(frames.begin(), frames.end(), HasInnocentModule);
+  for (const SignatureFrame& frame : frames) {
     if (frame.inlined) continue;
     // The way of every abort through the C library tells nothing.
     if (places.empty() && !all_innocent && HasInnocentModule(frame)) continue;
     places.push_back(PlaceOf(frame));
   }
-  const auto recursion = FindRecursion(places, kExactFrames);
+  auto recursion =
+      stack.overflowed ? FindRecursion(places, kExactFrames) : std::vector<std::string>();
   if (!recursion.empty()) {
-    places = recursion;
+    places = std::move(recursion);
   } else if (places.size() > kExactFrames) {
     places.resize(kExactFrames);
   }
