@@ -3,10 +3,15 @@
 import pytest
 
 from support import kernel_machine, paths
+from support.skipping import tell_when_all_were_skipped
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "short: what continuous integration runs, too")
+
+
+def pytest_sessionfinish(session, exitstatus):
+    tell_when_all_were_skipped(session, exitstatus)
 
 
 @pytest.fixture(scope="session")

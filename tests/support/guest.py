@@ -158,8 +158,8 @@ class Guest:
         return self._console.read_text(errors="replace")[-4000:] if self._console.exists() else ""
 
 
-def reason_not_to_boot():
-    """Why no guest can run here; None where one can."""
+def reason_not_to_boot(folder):
+    """Why no guest can run here; None where one can. `folder`: an empty one, for the attempt."""
     if os.getuid() != 0:
         return "only root can boot a guest"
     for program in ("systemd-nspawn", "nsenter", "mount"):
@@ -170,4 +170,16 @@ def reason_not_to_boot():
         return "TELEMETRICS_SYSTEM_ROOT names no Debian to boot (scripts/test-system makes one)"
     if not (pathlib.Path(root) / "usr/lib/systemd/systemd").exists():
         return f"there is no systemd in TELEMETRICS_SYSTEM_ROOT ({root})"
+    # Nothing of ours is in it: that it does not boot is the machine's doing.
+    try:
+        guest = Guest(folder, [pathlib.Path(root).resolve()])
+    except subprocess.CalledProcessError as error:
+        subprocess.run(["umount", "-q", folder / "memory"], check=False)
+        return f"no file system can be mounted here: {error}"
+    try:
+        guest.boot()
+    except AssertionError as error:
+        return f"a bare Debian cannot be booted here: {error}"
+    finally:
+        guest.close()
     return None

@@ -12,16 +12,21 @@ import pytest
 
 from support import paths
 from support.guest import Guest, reason_not_to_boot
+from support.skipping import tell_when_all_were_skipped
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "short: one of those that continuous integration runs, too")
 
 
+def pytest_sessionfinish(session, exitstatus):
+    tell_when_all_were_skipped(session, exitstatus)
+
+
 @pytest.fixture(scope="session")
-def debian():
+def debian(tmp_path_factory):
     """The root folder of a Debian that has our runtime libraries."""
-    if reason := reason_not_to_boot():
+    if reason := reason_not_to_boot(tmp_path_factory.mktemp("bare")):
         pytest.skip(reason)
     return pathlib.Path(os.environ["TELEMETRICS_SYSTEM_ROOT"]).resolve()
 
