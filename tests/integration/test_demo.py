@@ -1,4 +1,4 @@
-"""scripts/demo --once: what a newcomer sees first."""
+"""scripts/demo: what a newcomer sees first."""
 
 import os
 import pathlib
@@ -55,6 +55,58 @@ def test_every_record_arrives_and_nothing_is_left_behind(environment, folder):
         assert CRASH in demo.stdout
     assert list(folder.iterdir()) == []
     assert processes_with(str(folder)) == []
+
+
+# A build belongs to who made it, and the demo brings it up to date: this user's is a layer above it,
+# which only his processes see.
+AS_NOBODY = """set -eu
+build=$1 layer=$2
+shift 2
+mount -t overlay -o "lowerdir=$build,upperdir=$layer/upper,workdir=$layer/work,metacopy=on" \\
+  overlay "$build" || exit 77
+chown -R 65534:65534 "$build"
+exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+"""
+
+
+@pytest.fixture
+def run_as_nobody(environment, folder):
+    """Runs the demo as a user who can do nothing else here. Root only."""
+    if os.getuid() != 0:
+        pytest.skip("not root: the other tests run the demo as a user already")
+    home = folder / "home"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    folder.chmod(0o755)
+    for name in ("upper", "work"):
+        (folder / "layer" / name).mkdir(parents=True)
+
+    def run(*arguments):
+        demo = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", AS_NOBODY, "as-nobody", paths.BUILD,
+             folder / "layer", DEMO, *arguments],
+            env={**environment, "TMPDIR": str(home), "HOME": str(home)}, capture_output=True,
+            text=True, timeout=300)
+        if demo.returncode == 77:
+            pytest.skip(f"no layer above the build can be made here: {demo.stderr}")
+        assert list(home.iterdir()) == []
+        return demo
+
+    return run
+
+
+# The lock on the kernel's settings was a file in /tmp, which belonged to whoever came first: a user
+# was refused, and told that this machine gives its cores to "core".
+def test_a_user_needs_no_rights(run_as_nobody):
+    with locked_settings():
+        pattern = settings()[0].strip()
+        demo = run_as_nobody("--once")
+    assert (demo.returncode, demo.stderr) == (0, ""), demo.stdout
+    assert "Every record has arrived at the collector." in demo.stdout
+    if pattern[0] in "|@/":
+        assert f"This machine gives cores to '{pattern}'" in demo.stdout
+    else:
+        assert CRASH in demo.stdout or "core limit" in demo.stdout
 
 
 @needs_core_pattern

@@ -1,6 +1,7 @@
 """The kernel's settings for crashes, which belong to the whole machine.
 
-A lock keeps the tests that change them, and those that need them as they are, from each other.
+A lock keeps the tests that change them, and those that need them as they are, from each other. It is
+on the settings' own folder: root and users find the same one, and can open it.
 """
 
 import contextlib
@@ -15,7 +16,6 @@ import pytest
 from .waiting import DEADLINE
 
 KERNEL = pathlib.Path("/proc/sys/kernel")
-LOCK = pathlib.Path("/tmp/telemetrics-kernel-settings.lock")  # scripts/demo has it, too
 SHORT = "-p %e -E %E -s %s"
 FULL = SHORT + " %P %i %I %t %u %g %c %d"
 WITH_PIDFD = FULL + " %F"
@@ -39,10 +39,13 @@ printf '%s\n' "$2" > /proc/sys/kernel/core_pipe_limit"""
 
 @contextlib.contextmanager
 def locked_settings(exclusive=False):
-    """Nobody changes the settings meanwhile, or nobody but us."""
-    with open(LOCK, "w") as lock:
+    """Nobody changes the settings meanwhile, or nobody but us. scripts/demo keeps to it, too."""
+    lock = os.open(KERNEL, os.O_RDONLY | os.O_CLOEXEC)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield lock
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager
@@ -52,7 +55,7 @@ def kept_settings():
     with locked_settings(exclusive=True) as lock:
         former = [(KERNEL / name).read_text().strip() for name in ("core_pattern", "core_pipe_limit")]
         keeper = subprocess.Popen(["sh", "-c", _KEEPER, "keeper", *former], stdin=subprocess.PIPE,
-                                  pass_fds=[lock.fileno()], start_new_session=True)
+                                  pass_fds=[lock], start_new_session=True)
         try:
             yield
         finally:
