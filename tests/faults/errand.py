@@ -65,7 +65,7 @@ class Errand:
         self.taken_over = []  # event ids that were answered 0
         self.other_statuses = collections.Counter()
         self.restarts = 0
-        self.seconds_to_accept = 0.0  # after the last restart
+        self.seconds_to_accept = []  # of each restart
 
     # Each step is repeated with a new telemd when the old one dies of the plan.
 
@@ -85,7 +85,7 @@ class Errand:
             status = self._send(new_event_id(), b"after the restart\n")
             assert self.machine.is_alive(), self.machine.said()
             assert time.monotonic() - started < 20, self.machine.said()
-        self.seconds_to_accept = time.monotonic() - started
+        self.seconds_to_accept.append(time.monotonic() - started)
         return True
 
     def send_all(self):
@@ -129,6 +129,16 @@ class Errand:
             return False
         wait_until(is_empty, 60, lambda: f"an empty spool; telemd said {self.machine.said()}")
 
+    def drain_and_check(self):
+        """A kill may also come while telemd is at rest, as its syncing thread writes on."""
+        self.drain()
+        with contextlib.suppress(OSError, ValueError):
+            self.check()
+            return
+        assert self.machine.wait_for_end() == -signal.SIGKILL, self.machine.said()
+        self.drain()
+        self.check()
+
     def check(self):
         """Nothing that was answered 0 is lost, and the books are right."""
         refused = {path.read_bytes().split(b"event_id: ")[1][:32].decode()
@@ -147,8 +157,7 @@ class Errand:
         """telemd ends in order; a kill on the way there is a kill like any other."""
         code = self.machine.stop()
         if code == -signal.SIGKILL and self.revive():
-            self.drain()
-            self.check()
+            self.drain_and_check()
             code = self.machine.stop()
         assert code == 0, self.machine.said()
 
