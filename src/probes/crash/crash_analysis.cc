@@ -20,6 +20,10 @@ constexpr size_t kMaxShownPath = 512;
 // What is kept free for modules, registers and signature when stacks are many.
 constexpr size_t kMaxTail = size_t{48} * 1024;
 constexpr size_t kMaxShownModules = 256;
+// Of kMaxTail; the rest is enough for registers that all point into modules of long names.
+constexpr size_t kMaxModulesText = size_t{26} * 1024;
+// "(N or more frames left out)"
+constexpr size_t kMaxLeftOutLine = 64;
 constexpr size_t kMaxShownThreadIds = 200;
 
 std::string Hex(uint64_t value) {
@@ -171,13 +175,13 @@ class Analysis {
     return address - map_.modules()[*index].start + unwinder_.Facts(*index).first_address;
   }
 
-  // One frame may be several lines, for what was inlined.
-  void AppendFrame(std::string& out, const StackFrame& frame, size_t& number) {
+  // One frame of the stack may be several, for what was inlined.
+  void AddLines(const StackFrame& frame, std::vector<std::string>& lines) {
     const uint64_t address = frame.lookup();
     const Location& location = symbolizer_.Find(address);
     const bool has_module = map_.FindModule(address).has_value();
     for (const SourceFrame& function : location.functions) {
-      out += "#" + Number(number++) + " ";
+      std::string out = "#" + Number(lines.size()) + " ";
       std::string name = OneLine(function.function, kMaxReadable + 8);
       if (name.empty()) {
         name = "???";
@@ -191,12 +195,35 @@ class Analysis {
       }
       if (has_module) out += " +" + Hex(OffsetOf(address));
       if (&function != &location.functions.back()) out += " (inlined)";
-      out += "\n";
+      lines.push_back(out + "\n");
     }
+  }
+
+  // As many frames from the innermost on as there is room for; empty where there is none for any.
+  // The number of the others is added to `left_out`.
+  std::string Frames(const ThreadStack& stack, size_t room, uint64_t& left_out) {
+    std::string out;
+    bool is_full = false;
+    std::vector<std::string> lines;
+    for (const StackFrame& frame : stack.frames) {
+      const size_t first = lines.size();
+      AddLines(frame, lines);
+      for (size_t i = first; i < lines.size(); ++i) {
+        is_full = is_full || out.size() + lines[i].size() > room;
+        if (is_full) {
+          ++left_out;
+          continue;
+        }
+        out += lines[i];
+        if (const auto index = map_.FindModule(frame.lookup())) shown_modules_.insert(*index);
+      }
+    }
+    return out;
   }
 
   std::string Stacks(size_t limit) {
     std::string out;
+    bool is_full = false;
     size_t groups_left_out = 0;
     for (const StackGroup& group : groups_) {
       std::string text = "\nBacktrace (TID ";
@@ -209,20 +236,22 @@ class Analysis {
         text += Number(static_cast<uint64_t>(std::max(group.tids[i], 0)));
       }
       text += "):\n";
-      size_t number = 0;
-      for (const StackFrame& frame : group.stack.frames) AppendFrame(text, frame, number);
-      if (group.stack.left_out > 0) {
-        text += "(" + Number(group.stack.left_out) +
-                (group.stack.more_left_out ? " or more frames left out)\n" : " frames left out)\n");
-      }
-      if (out.size() + text.size() > limit) {
+      const size_t used = out.size() + text.size() + kMaxLeftOutLine;
+      uint64_t left_out = group.stack.left_out;
+      std::string frames;
+      if (!is_full && used < limit) frames = Frames(group.stack, limit - used, left_out);
+      if (frames.empty()) {
+        is_full = true;
         groups_left_out += group.tids.size();
         continue;
       }
-      for (const StackFrame& frame : group.stack.frames) {
-        if (const auto index = map_.FindModule(frame.lookup())) shown_modules_.insert(*index);
+      // What is behind it is left out, and not only what is larger than the rest of the room.
+      is_full = left_out > group.stack.left_out;
+      out += text + frames;
+      if (left_out > 0) {
+        out += "(" + Number(left_out) +
+               (group.stack.more_left_out ? " or more frames left out)\n" : " frames left out)\n");
       }
-      out += text;
     }
     if (threads_left_out_ + groups_left_out > 0) {
       out += "\n(" + Number(threads_left_out_ + groups_left_out) + " threads left out)\n";
@@ -235,14 +264,17 @@ class Analysis {
     out += "\nModules:\n";
     size_t count = 0;
     for (const size_t index : shown_modules_) {
-      if (count++ == kMaxShownModules) {
-        out += "(" + Number(shown_modules_.size() - kMaxShownModules) + " modules left out)\n";
-        break;
-      }
       const Module& module = map_.modules()[index];
       const std::string& build_id = unwinder_.Facts(index).build_id;
-      out += ShownModule(module.path) + " " + (build_id.empty() ? "-" : build_id) + " " +
-             Hex(module.start) + (module.deleted ? " (deleted)" : "") + "\n";
+      const std::string line = ShownModule(module.path) + " " +
+                               (build_id.empty() ? "-" : build_id) + " " + Hex(module.start) +
+                               (module.deleted ? " (deleted)" : "") + "\n";
+      if (count == kMaxShownModules || out.size() + line.size() > kMaxModulesText) {
+        out += "(" + Number(shown_modules_.size() - count) + " modules left out)\n";
+        break;
+      }
+      ++count;
+      out += line;
     }
   }
 
@@ -252,9 +284,10 @@ class Analysis {
     out += "\nRegisters (TID " + Number(static_cast<uint64_t>(std::max(thread.tid, 0))) + "):\n";
     const auto names = RegisterNames(notes_.machine);
     for (size_t i = 0; i < names.size(); ++i) {
-      if (names[i] == nullptr) continue;
-      out +=
-          std::string(names[i]) + " " + DescribeAddress(thread.registers[i], notes_, map_) + "\n";
+      // Any other value may be data, and the smallest one a byte of a password.
+      if (names[i] == nullptr || !map_.IsExecutable(thread.registers[i])) continue;
+      const std::string place = DescribeAddress(thread.registers[i], notes_, map_);
+      out += std::string(names[i]) + " " + place + "\n";
     }
     out += "\n";
   }
@@ -338,7 +371,7 @@ std::string ShownModule(std::string_view path) {
 }
 
 std::string DescribeAddress(uint64_t address, const CoreNotes& notes, const ModuleMap& map) {
-  // So near to zero it is a null pointer and a member's offset; and small numbers are no secrets.
+  // So near to zero it is a null pointer and a member's offset.
   constexpr uint64_t kNearZero = 4096;
   if (address < kNearZero) return Hex(address);
   if (const auto index = map.FindModule(address)) {

@@ -30,13 +30,15 @@ struct AnalysisLimits {
 // up the rest; `memory` is not read any more behind it.
 //
 // The text holds the lines from "Build-ID:" to "Signature:" (crashprobe(8)).
-// Nothing of it is memory of the process: registers and addresses are told by what they point to.
+// Nothing of it is memory of the process: of the registers those are told that point into code, by
+// what they point to. What does not fit into the limits is left out from the back, and that is
+// said.
 void AnalyseCrash(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& memory,
                   ModuleFiles& files, const AnalysisLimits& limits, const Clock& clock,
                   const std::function<void(std::string_view)>& emit);
 
-// Where an address points, in words that give no memory away: "0x10" (near zero), "[/usr/bin/x]
-// +0x1234", "stack", "memory", "nothing".
+// Where the address of a fault points, in words that give no memory away: "0x10" (near zero),
+// "[/usr/bin/x] +0x1234", "stack", "memory", "nothing".
 std::string DescribeAddress(uint64_t address, const CoreNotes& notes, const ModuleMap& map);
 
 // The path of a module as records show it: outside of /usr, /opt and the like only its file name,

@@ -1,0 +1,143 @@
+#include "probes/crash/crash_analysis.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace telem {
+namespace {
+
+constexpr uint64_t kCode = 0x10000;
+constexpr uint64_t kStacks = 0x7000000;
+constexpr size_t kStackSize = 8192;
+constexpr size_t kRbp = 4;
+constexpr size_t kRax = 10;
+constexpr size_t kRbx = 5;
+constexpr size_t kRip = 16;
+constexpr size_t kRsp = 19;
+
+// Stacks of code that a program has generated, each frame of which points to the next one.
+class GeneratedCode final : public ProcessMemory {
+ public:
+  size_t Read(uint64_t address, std::span<char> out) override {
+    if (address < kStacks || address - kStacks > memory_.size() ||
+        out.size() > memory_.size() - (address - kStacks)) {
+      return 0;
+    }
+    std::memcpy(out.data(), memory_.data() + (address - kStacks), out.size());
+    return out.size();
+  }
+
+  // A thread whose frames are at places that differ from those of each other thread.
+  ThreadState AddThread(pid_t tid, size_t frames) {
+    const uint64_t stack = kStacks + memory_.size();
+    memory_.resize(memory_.size() + kStackSize);
+    ThreadState thread;
+    thread.tid = tid;
+    thread.registers[kRip] = kCode + static_cast<uint64_t>(tid) * 16;
+    thread.registers[kRsp] = stack;
+    thread.registers[kRbp] = stack + 16;
+    for (size_t i = 1; i < frames; ++i) {
+      PutWord(stack + 16 * i, i + 1 == frames ? 0 : stack + 16 * (i + 1));
+      PutWord(stack + 16 * i + 8, thread.registers[kRip] + i);
+    }
+    return thread;
+  }
+
+ private:
+  void PutWord(uint64_t address, uint64_t word) {
+    std::memcpy(memory_.data() + (address - kStacks), &word, sizeof(word));
+  }
+
+  std::string memory_;
+};
+
+class NoFiles final : public ModuleFiles {
+ public:
+  UniqueFd OpenModule(size_t /*index*/) override { return UniqueFd(); }
+  UniqueFd OpenDebugFile(size_t /*index*/, std::string_view /*build_id*/,
+                         std::string_view /*debuglink*/) override {
+    return UniqueFd();
+  }
+};
+
+class CrashAnalysisTest : public ::testing::Test {
+ protected:
+  std::string Analyse(size_t bytes = AnalysisLimits().bytes) {
+    const ModuleMap map(
+        ParseMaps("00010000-00400000 r-xp 00000000 00:00 0 \n"
+                  "07000000-08000000 rw-p 00000000 00:00 0 [stack]\n"));
+    NoFiles files;
+    AnalysisLimits limits;
+    limits.bytes = bytes;
+    std::string text;
+    AnalyseCrash(notes_, map, memory_, files, limits, FakeClock(),
+                 [&](std::string_view emitted) { text = emitted; });
+    return text;
+  }
+
+  CoreNotes notes_;
+  GeneratedCode memory_;
+};
+
+size_t CountLines(std::string_view text, std::string_view start) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(start, at)) != std::string_view::npos; ++at) ++count;
+  return count;
+}
+
+constexpr size_t kTail = size_t{48} * 1024;  // kept free behind the stacks
+
+// The stack of the thread that crashed was larger than all the room, and so it was not there.
+TEST_F(CrashAnalysisTest, CutsTheStackThatCrashedWhereTheRoomEnds) {
+  notes_.threads = {memory_.AddThread(1, 100), memory_.AddThread(2, 3)};
+  const std::string whole = Analyse();
+  EXPECT_EQ(CountLines(whole, "\n#"), 103u) << whole;
+  EXPECT_FALSE(whole.contains("left out"));
+  const std::string text = Analyse(kTail + 1000);
+  EXPECT_TRUE(text.starts_with("\nBacktrace (TID 1):\n#0 ??? - [generated code]\n#1 ")) << text;
+  const size_t shown = CountLines(text, "\n#");
+  EXPECT_GT(shown, 30u);
+  EXPECT_LT(shown, 40u);
+  EXPECT_TRUE(text.contains("\n(" + std::to_string(100 - shown) + " frames left out)\n")) << text;
+  EXPECT_FALSE(text.contains("TID 2):\n#"));
+  EXPECT_TRUE(text.contains("\n(1 threads left out)\n"));
+  EXPECT_TRUE(text.contains("\nSignature: s1:"));
+}
+
+TEST_F(CrashAnalysisTest, LeavesOutFromTheBackAtEveryLimit) {
+  notes_.threads = {memory_.AddThread(1, 5), memory_.AddThread(2, 10), memory_.AddThread(3, 2)};
+  const std::string whole = Analyse();
+  const std::string stacks = whole.substr(0, whole.find("\n\nModules:"));
+  for (size_t room = 0; room < stacks.size() + 100; ++room) {
+    const std::string text = Analyse(kTail + room);
+    const size_t end = text.find("\n(");
+    if (end == std::string::npos) {
+      EXPECT_TRUE(text.starts_with(stacks + "\n\nModules:")) << text;
+      continue;
+    }
+    EXPECT_TRUE(text.contains(" left out)\n\nModules:")) << text;
+    // What is there is the beginning of all that there is.
+    EXPECT_LE(end, room);
+    EXPECT_TRUE(stacks.starts_with(text.substr(0, end + 1))) << text;
+  }
+}
+
+// Each register was told as what it points to, and a small one by its value.
+TEST_F(CrashAnalysisTest, TellsNoValueThatARegisterHolds) {
+  for (const uint64_t secret : {uint64_t{0x4b}, uint64_t{0xca7}, uint64_t{0}, kStacks + 8}) {
+    notes_.threads = {memory_.AddThread(1, 2)};
+    notes_.threads[0].registers[kRax] = secret;
+    notes_.threads[0].registers[kRbx] = kCode + 0x20;
+    const std::string text = Analyse();
+    const size_t at = text.find("\nRegisters (TID 1):\n");
+    ASSERT_NE(at, std::string::npos) << text;
+    EXPECT_EQ(text.substr(at, text.find("\n\n", at) - at),
+              "\nRegisters (TID 1):\nrbx memory\nrip memory");
+  }
+}
+
+}  // namespace
+}  // namespace telem
