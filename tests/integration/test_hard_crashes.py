@@ -91,6 +91,17 @@ def report_live(folder, command, before=lambda process: None):
 
 
 @needs_core_pattern
+def test_a_crash_of_somebody_else_meanwhile_is_not_ours(folder):
+    def crash_elsewhere(process):
+        # Its parent is gone by then.
+        subprocess.run(["sh", "-c", "sh -c 'kill -SEGV $$' & kill -KILL $$"], check=False)
+
+    command = ["sh", "-c", "read -r line; kill -ABRT $$"]
+    record, process = report_live(folder, command, crash_elsewhere)
+    assert Report(record["payload"]).field("PID") == str(process.pid)
+
+
+@needs_core_pattern
 @every_case
 def test_names_the_same_while_the_process_is_dying(crash_of, case):
     crash = crash_of(case)

@@ -71,9 +71,22 @@ def core_pattern(pattern, pipe_limit=4):
         yield
 
 
+# The settings are the whole machine's: somebody else's program may crash meanwhile, that of a test
+# beside this one, too. $7 is %P.
+_OURS = """pid=${{7:-{worker}}}
+while [ "$pid" -gt 1 ] && [ "$pid" -ne {worker} ]; do
+  while read -r key value; do
+    if [ "$key" = PPid: ]; then pid=$value; break; fi
+  done < "/proc/$pid/status" || exit 0
+done
+[ "$pid" -eq {worker} ] || exit 0
+"""
+
+
 class Handler:
     """A program for the kernel to call: `command` with what the kernel says behind it. Each call
-    leaves a line in the file `calls` in `folder`."""
+    leaves a line in the file `calls` in `folder`. Crashes of processes that are not below this one
+    are left alone where the kernel says whose they are (%P)."""
 
     def __init__(self, folder, *command, output="/dev/null"):
         # By a short name: the kernel cuts a core_pattern behind 127 bytes.
@@ -81,7 +94,7 @@ class Handler:
         self.path = pathlib.Path(self._place.name) / "handler"
         self._calls = folder / "calls"
         self._errors = folder / "errors"
-        self.path.write_text(f"#!/bin/sh\necho \"$*\" >> {self._calls}\n"
+        self.path.write_text("#!/bin/sh\n" + _OURS.format(worker=os.getpid()) + f"echo \"$*\" >> {self._calls}\n"
                              f"exec {' '.join(map(str, command))} \"$@\" "
                              f">> {output} 2>> {self._errors}\n")
         self.path.chmod(0o755)
