@@ -63,7 +63,7 @@ def quiet(first, count):
 class Scanner:
     """A running klogscanner that follows a FIFO."""
 
-    def __init__(self, machine, *arguments):
+    def __init__(self, machine, *arguments, wrapper=()):
         self.machine = machine
         self.errors = machine.root / "klogscanner.stderr"
         fifo = machine.root / "kmsg"
@@ -73,7 +73,7 @@ class Scanner:
         self.log = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
         with open(self.errors, "ab") as log:
             self.process = subprocess.Popen(
-                [KLOGSCANNER, "-f", machine.config, "--kmsg", fifo, *arguments],
+                [*wrapper, KLOGSCANNER, "-f", machine.config, "--kmsg", fifo, *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def write(self, data):
