@@ -126,6 +126,7 @@ class CommandLine {
   // A verb of several, each of which has a job of its own.
   CLI::App* AddFamily(const char* name, const char* description) {
     CLI::App* family = AddVerb(name, description);
+    family->set_version_flag("-V,--version", kVersionLine, "Print the version and exit");
     family->require_subcommand(1);
     return family;
   }

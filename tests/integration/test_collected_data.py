@@ -7,13 +7,26 @@ import subprocess
 
 import pytest
 from support import paths
-from support.crashes import find_tool, make_core, needs_crashprobe, report_core, write_config
-from support.frames import HEADER_NAMES
+from support.crashes import (
+    CRASHPROBE, find_tool, make_core, needs_crashprobe, report_core, run_crashprobe, write_config)
+from support.frame_server import FrameServer
+from support.frames import HEADER_NAMES, parse_frame
 from support.system_journal import (
-    JOURNALPROBE, JournalWriter, failure, needs_journal_writer, needs_journalprobe)
+    JOURNALPROBE, JournalProbe, JournalWriter, an_hour_passes, failure, kept, needs_journal_writer,
+    needs_journalprobe)
+from support.waiting import wait_until
 
 PAGE = paths.REPO / "docs" / "collected-data.md"
 LABEL = re.compile(r"([A-Z][\w-]*(?: [\w-]+)*?)(?: \(.*\))? ?:(?: |$)", re.ASCII)
+# "(12 frames left out)": what crashprobe says of what is missing.
+REMARK = re.compile(r"\((?:\d+ (?:or more )?)?([a-z][a-z :]*)\)")
+# Lines that have no name of their own, by the one that they stand below.
+NAMELESS = {
+    "Backtrace": re.compile(r"#\d+ .* - \[.*\].*"),
+    "Modules": re.compile(r"\S.* (?:-|[0-9a-f]+) 0x[0-9a-f]+(?: \(deleted\))?"),
+    "Registers": re.compile(r"[a-z]\w* .+"),
+}
+BASE64 = re.compile(r"[A-Za-z0-9+/]{1,76}={0,2}")
 
 
 def listed(heading):
@@ -23,8 +36,36 @@ def listed(heading):
 
 
 def labels(payload):
-    """What stands before the colon of each line that has one; frames and modules have none."""
-    return {match[1] for match in map(LABEL.match, payload.split("\n")) if match}
+    """What each line is listed by; the line itself where the page can only list it as a whole."""
+    found = set()
+    block = ""
+    for line in filter(None, payload.split("\n")):
+        if match := REMARK.fullmatch(line):
+            found.add(match[1])
+        elif match := LABEL.match(line):
+            block = match[1]
+            found.add(block)
+        elif line.startswith("MESSAGE="):
+            found.add("MESSAGE")
+        elif not block and len(line) % 4 == 0 and BASE64.fullmatch(line):
+            found.add("base64")
+        elif not (block in NAMELESS and NAMELESS[block].fullmatch(line)):
+            found.add(line)
+    return found
+
+
+def payload_of_record(frame):
+    return parse_frame(frame)[1].decode()
+
+
+def test_no_line_is_passed_over():
+    """Lines without a colon were, and are sent."""
+    assert labels("Process: a\n\nBacktrace (TID 1):\n#0 a() - [b] +0x1\n(12 or more frames left out)\n"
+                  "\n(3 threads left out)\n\nModules:\nb - 0x1\nb 5d1f 0x1 (deleted)\nsecret\n"
+                  "\nRegisters (TID 1):\nrip [b] +0x1\nsecret: x\n\nNotes.\n") == {
+        "Process", "Backtrace", "frames left out", "threads left out", "Modules", "secret", "Registers",
+        "secret: x", "Notes."}
+    assert labels("AAAA\nAAA=\nSeverity : fatal\nAAAA\n") == {"base64", "Severity", "AAAA"}
 
 
 def printed_records(*command, stdin=None):
@@ -44,13 +85,117 @@ def test_the_headers_of_a_record_are_listed(config):
     assert record["payload"].split() == ["hello"] and "hello" in listed("hello and heartbeat")
 
 
+def as_kernel(config, core, *arguments):
+    """Calls crashprobe in the kernel's place, in the form of 1.x."""
+    with open(core, "rb") as stdin:
+        return run_crashprobe(config, *arguments, "-p", "example", "-E", "!usr!bin!example", "-s", "11",
+                              stdin=stdin)
+
+
+# A program that says of which package it is, and whose stacks are too deep and too many to be told.
+PROGRAM = r"""
+#include <pthread.h>
+#include <unistd.h>
+
+__asm__(".pushsection .note.package,\"a\",%note\n"
+        ".balign 4\n.long 4, 2f - 1f, 0xcafe1a7e\n.asciz \"FDO\"\n"
+        "1: .asciz \"{\\\"name\\\":\\\"example\\\",\\\"version\\\":\\\"1\\\"}\"\n2: .balign 4\n"
+        ".popsection");
+
+static pthread_barrier_t barrier;
+
+__attribute__((noinline)) int descend(long depth, int crash) {
+  if (depth > 0) return descend(depth - 1, crash) + 1;
+  if (crash) *(volatile int *)0 = 1;
+  pthread_barrier_wait(&barrier);
+  pause();
+  return 0;
+}
+
+static void *run(void *number) { return (void *)(long)descend(100 + (long)number, 0); }
+
+int main(void) {
+  enum { kThreads = 120 };
+  pthread_barrier_init(&barrier, 0, kThreads + 1);
+  for (long i = 0; i < kThreads; ++i) {
+    pthread_t thread;
+    pthread_create(&thread, 0, run, (void *)i);
+  }
+  pthread_barrier_wait(&barrier);
+  return descend(300, 1);
+}
+"""
+
+
+def core_of(source, folder):
+    (folder / "example.c").write_text(source)
+    subprocess.run([find_tool("gcc"), "-fno-optimize-sibling-calls", "-pthread", "-o", "example", "example.c"],
+                   cwd=folder, check=True)
+    return make_core(["./example"], folder)
+
+
+# As systemd-coredump keeps it, without a stack.
+COREDUMP = """\
+__REALTIME_TIMESTAMP=4000000000000000
+COREDUMP_EXE=/usr/bin/example
+COREDUMP_COMM=example
+COREDUMP_PID=4242
+COREDUMP_SIGNAL=11
+COREDUMP_CGROUP=/machine.slice/machine-web.scope/system.slice/example.service
+MESSAGE=Process 4242 (example) of user 0 dumped core.
+
+"""
+
+
+def remarks_in_the_source():
+    """What crashprobe can say of what is missing; to let it leave out modules takes hundreds of them."""
+    folder = paths.REPO / "src" / "probes" / "crash"
+    source = "".join(path.read_text() for path in folder.glob("*.cc") if not path.name.endswith("_test.cc"))
+    return set(re.findall(r"([a-z]+ left out)\)\\n", source)) | set(re.findall(r"\((the core[^)]*)\)", source))
+
+
 @needs_crashprobe
 def test_the_lines_of_a_crash_are_listed(config, folder):
-    (folder / "example.c").write_text("int main(void) { *(volatile int *)0 = 1; }")
-    subprocess.run([find_tool("gcc"), "-o", "example", "example.c"], cwd=folder, check=True)
-    found = labels(report_core(config, make_core(["./example"], folder)).payload)
-    assert {"Process", "PID", "Signal", "Build-ID", "Backtrace", "Modules", "Registers",
-            "Signature"} <= found <= listed("a program's crash")
+    core = core_of(PROGRAM, folder)
+    in_full = labels(report_core(config, core).payload)
+    assert {"Process", "PID", "Signal", "Build-ID", "Package", "Backtrace", "frames left out",
+            "threads left out", "Modules", "Registers", "Signature"} <= in_full
+    # Not told while telemd is away, and counted.
+    assert as_kernel(config, core).returncode == 1
+    server = FrameServer(folder / "socket")
+    try:
+        assert as_kernel(config, core).returncode == 0
+    finally:
+        server.close()
+    counted = labels(payload_of_record(server.frames[0]))
+    assert "Repeated" in counted
+    (folder / "journal").write_text(COREDUMP)
+    [record] = printed_records(CRASHPROBE, "-f", config, "-n", "--json", "--watch", "-c", folder / "journal")
+    assert record["classification"].endswith("/crash/error")
+    unread = labels(record["payload"])
+    assert unread == {"Process", "PID", "Signal", "Container", "Unit", "Analysis"}
+    write_config(folder, crash_report_paths="!*")
+    [record] = printed_records(CRASHPROBE, "-f", config, "-n", "--json", "-c", core)
+    assert record["classification"].endswith("/crash/unknown")
+    unknown = labels(record["payload"])
+    remarks = remarks_in_the_source()
+    assert {"frames left out", "threads left out", "modules left out"} < remarks
+    assert in_full | counted | unread | unknown | remarks | {"Crash from Clear package build"} == \
+        listed("a program's crash")
+
+
+@needs_crashprobe
+def test_the_lines_of_crashes_that_were_only_counted_are_listed(config, folder):
+    core = core_of("int main(void) { *(volatile int *)0 = 1; }", folder)
+    # While telemd is away none is told, and so their count is due at once.
+    assert as_kernel(config, core).returncode == 1
+    server = FrameServer(folder / "socket")
+    try:
+        assert run_crashprobe(config, "--send-counts").returncode == 0
+    finally:
+        server.close()
+    [frame] = server.frames
+    assert labels(payload_of_record(frame)) == {"Process", "Signal", "Repeated", "Signature"}
 
 
 KERNEL_LOG = """\
@@ -101,11 +246,31 @@ def test_the_lines_of_a_failed_service_are_listed(config, folder):
     (folder / "opt-in-no-privacy-filters").touch()
     records = printed_records(JOURNALPROBE, "-f", config, "-n", "--json", "--directory",
                               journal.folder)
-    lines = [line for record in records for line in record["payload"].splitlines()]
-    assert all(line.startswith("MESSAGE=") or LABEL.match(line) for line in lines)
-    found = labels("\n".join(line for line in lines if not line.startswith("MESSAGE=")))
-    assert {"Unit", "Command", "Exit code", "Exit status", "Result", "Priority"} <= found
-    assert found | {"MESSAGE", "Repeated"} == listed("a service that failed")
+    assert set().union(*(labels(record["payload"]) for record in records)) | {"Repeated"} == \
+        listed("a service that failed")
+
+
+@needs_journalprobe
+@needs_journal_writer
+def test_the_lines_of_failures_that_were_only_counted_are_listed(config, folder):
+    journal = JournalWriter(folder / "journal")
+    # Ten of a unit are told an hour.
+    journal.add(*[failure("loop.service", invocation) for invocation in range(1, 12)],
+                failure("other.service"))
+    journal.close()
+    (folder / "cache").mkdir()
+    write_config(folder, cache_dir=folder / "cache")
+    server = FrameServer(folder / "socket")
+    for count in (11, 12):
+        probe = JournalProbe(config, journal.folder)
+        try:
+            wait_until(lambda: len(server.frames) == count and "other.service" in kept(config, journal),
+                       what=probe.said)
+        finally:
+            probe.kill()
+        an_hour_passes(config, journal)
+    server.close()
+    assert labels(payload_of_record(server.frames[11])) == {"MESSAGE", "Unit", "Repeated"}
 
 
 def test_telemctl_preview_explain_prints_the_page():

@@ -173,6 +173,24 @@ def test_opting_out_removes_what_is_remembered_of_records(consenting, mode, sink
     assert not any(path.exists() for path in remembered)
 
 
+# docs/operating.md said that it removes all but the journal and the machine id.
+def test_the_marker_alone_leaves_what_has_left_the_machine_or_stays_on_it(consenting, mode, sink):
+    sink.answer = lambda request: Answer(422 if request.body == b"bad" else 201)
+    machine = consenting(server=sink.url, record_retention_enabled=True).start()
+    assert [machine.send(b"bad"), machine.send(b"good")] == [TAKEN_OVER] * 2
+    machine.wait_for(rejected=1, delivered=1)
+    counts = machine.state / "crash-counts"
+    counts.write_text("kept by crashprobe\n")
+    stays_there = [machine.journal_file, machine.state / "machine_id", counts,
+                   *(machine.log / "records").iterdir()]
+    assert len(stays_there) == 5
+    withdraw(machine, mode)
+    machine.wait_for(collecting=False)
+    wait_until(lambda: machine.rejected_files() == [])
+    assert machine.stop() == 0
+    assert all(path.stat().st_size > 0 for path in stays_there)
+
+
 def test_opted_out_at_start_no_foreign_file_is_kept(consenting, mode, sink):
     machine = consenting(server=sink.url)
     machine.put_into_spool("fv8OEq", b"no record at all")

@@ -15,7 +15,8 @@ from support.frames import parse_frame
 from support.marks import needs_strace
 from support.proc import run_time_ns, trace_system_calls
 from support.system_journal import (
-    JOURNALPROBE, JournalProbe, JournalWriter, failure, needs_journal_writer, needs_journalprobe)
+    JOURNALPROBE, JournalProbe, JournalWriter, an_hour_passes, failure, kept, needs_journal_writer,
+    needs_journalprobe, position)
 from support.waiting import DEADLINE, stays, wait_until
 
 pytestmark = [needs_journalprobe, needs_journal_writer]
@@ -109,24 +110,6 @@ def wait_for_frames(server, count, probe):
     wait_until(lambda: len(server.frames) >= count,
                what=lambda: f"{count} frames; there are {len(server.frames)}; "
                             f"it said: {probe.said()}")
-
-
-def position(config, journal):
-    """The file that remembers how far it has read."""
-    name = "journal-position" + str(journal.folder).replace("/", "!")
-    return config.parent / "cache" / name
-
-
-def kept(config, journal):
-    """What stands in it."""
-    file = position(config, journal)
-    return file.read_text() if file.exists() else ""
-
-
-def an_hour_passes(config, journal):
-    file = position(config, journal)
-    earlier = str(int(time.time()) - 3601)
-    file.write_text(re.sub(r"\b1[0-9]{9}(?=,)", earlier, file.read_text()))
 
 
 def shown(config, directory, *arguments):

@@ -4,6 +4,7 @@ The parser of a program and its --help are made of one table (base/command_line.
 --help, and here the pages are held against --help.
 """
 
+import json
 import re
 import shlex
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import pytest
 
 from support import paths
-from support.help_texts import help_texts, options_in_help, parse_options
+from support.help_texts import help_by_verb, help_texts, options_in_help, parse_options
 
 PAGES = sorted((paths.REPO / "docs" / "man").glob("*.[1-8]"))
 
@@ -23,7 +24,7 @@ def helps():
 
 
 def page_of(program):
-    [page] = (page for page in PAGES if re.fullmatch(rf"{re.escape(program)}\.[18]", page.name))
+    [page] = (page for page in PAGES if re.fullmatch(rf"{re.escape(program)}\.[158]", page.name))
     return page.read_text()
 
 
@@ -75,15 +76,53 @@ def test_a_page_and_help_have_the_same_options_with_the_same_values(helps, progr
     assert options_in_page(page_of(program)) == options_in_help(helps[program])
 
 
-def test_telemctls_page_and_help_have_the_same_options_with_the_same_values(helps):
-    ours = options_in_help(helps["telemctl"])
+def options_by_verb(page):
+    """Of telemctl's page: what stands below "OPTIONS" is every verb's and has the name ""; a verb of
+    several has a section, where the options of each stand beside it: "list [--json]"."""
+    found = {}
+    for title, section in re.findall(r"^\.SH (.*)\n((?:(?!\.SH ).*\n)*)", page, re.M):
+        family = title.lower().removeprefix("telemctl ")
+        if title in ("OPTIONS", "STARTING AND STOPPING"):
+            family = ""
+        elif not title.startswith("TELEMCTL "):
+            continue
+        found.setdefault(family, set())
+        for tag in tags_in_page(section):
+            if tag.startswith("-"):
+                found[family].add(parse_options(tag))
+            else:
+                verb = f"{family} {tag.split()[0]}".strip()
+                found[verb] = {((spelling,), "") for spelling in re.findall(r"(?<![\w-])--?[a-z][\w-]*", tag)}
+    return found
+
+
+def options_of_verbs(page):
+    """With those of every verb; the journal's -V is another."""
+    found = options_by_verb(page)
+    everywhere = found.pop("")
+    version = (("-V", "--version"), "")
+    assert version in everywhere
+    return {verb: options | (everywhere - {version} if verb == "journal" else everywhere)
+            for verb, options in found.items()} | {"": everywhere}
+
+
+def test_telemctls_page_and_help_have_the_same_options_with_the_same_values_of_each_verb():
+    helps = help_by_verb(paths.TELEMCTL)
+    assert len(helps) > 20
+    assert options_of_verbs(page_of("telemctl")) == {
+        verb: options_in_help(text) for verb, text in helps.items()}
+
+
+# The options of all verbs were compared as one set.
+def test_an_option_below_the_wrong_verb_is_seen():
     page = page_of("telemctl")
-    assert options_in_page(page) <= ours
-    # Some stand on the line of their verb: "list [--json]".
-    beside_verbs = " ".join(tag for tag in tags_in_page(page) if not tag.startswith("-"))
-    missing = {option for option in ours - options_in_page(page)
-               if not all(re.search(rf"(?<!\S)\[?{spelling}\b", beside_verbs) for spelling in option[0])}
-    assert not missing
+    moved = page.replace('.BR "list " [ \\-\\-json ]\n', ".B list\n").replace(
+        ".B flush\n", '.BR "flush " [ \\-\\-json ]\n')
+    ours, theirs = options_of_verbs(page), options_of_verbs(moved)
+    assert {verb for verb in ours if ours[verb] != theirs[verb]} == {
+        "spool list", "spool flush", "rejected list"}
+    lost = page.replace(".BI \\-\\-timeout", ".BI \\-\\-patience")
+    assert options_of_verbs(lost)["test"] != ours["test"]
 
 
 def test_no_page_names_an_option_that_is_not_there(helps):
@@ -104,3 +143,23 @@ def test_a_page_renders_without_a_warning(page):
                           check=True, env={"PATH": "/usr/bin:/bin", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
     assert done.stderr == ""
     assert "NAME" in done.stdout and len(done.stdout.splitlines()) > 10
+
+
+def settings_in_page(page):
+    """Each key of telemetrics.conf(5) and its default, as it would stand in the file."""
+    found = {}
+    for tag in tags_in_page(page):
+        if match := re.fullmatch(r"(\w+(?:, \w+)*) \((?:.*, )?default: (.*)\)", tag.replace("\\e", "\\")):
+            found.update(dict.fromkeys(match[1].split(", "), match[2] if match[2] != "empty" else ""))
+    return found
+
+
+def test_the_page_of_the_configuration_has_each_key_with_its_default(tmp_path):
+    empty = tmp_path / "telemetrics.conf"
+    empty.write_text("")
+    done = subprocess.run([paths.TELEMCTL, "--config-file", empty, "config", "--json"], check=True,
+                          stdout=subprocess.PIPE, text=True)
+    settings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {setting["source"] for setting in settings} == {"default"}
+    assert settings_in_page(page_of("telemetrics.conf")) == {
+        setting["key"]: setting["value"] for setting in settings}

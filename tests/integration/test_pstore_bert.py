@@ -3,13 +3,12 @@
 import base64
 import os
 import re
-import struct
 import subprocess
 import zlib
 
 import pytest
 from support import paths
-from support.kernel_log import LATER, guilty_of, record, scan, wait_for_guilty
+from support.kernel_log import LATER, bert, guilty_of, oops, record, scan, wait_for_guilty
 from support.marks import needs_root, needs_strace
 from support.waiting import wait_until
 
@@ -23,15 +22,6 @@ def call(machine, program, *arguments):
     done = subprocess.run([BIN / program, "-f", machine.config, *arguments], capture_output=True,
                           stdin=subprocess.DEVNULL, text=True, timeout=60)
     return done.returncode, done.stdout, done.stderr
-
-
-def oops(function="drain", second=10):
-    return (f"<1>[{second:5}.000001] BUG: kernel NULL pointer dereference, address: 0000000000000008\n"
-            f"<4>[{second:5}.000002] CPU: 0 PID: 5 Comm: crashd Not tainted 6.1.0-28-amd64 #1\n"
-            f"<4>[{second:5}.000003] RIP: 0010:{function}+0x2b/0x90 [mod]\n"
-            f"<4>[{second:5}.000004] Call Trace:\n"
-            f"<4>[{second:5}.000005]  mod_read+0x64/0x110 [mod]\n"
-            f"<4>[{second:5}.000006] ---[ end trace 0000000000000000 ]---\n")
 
 
 PANIC = "<0>[   11.000000] Kernel panic - not syncing: Fatal exception\n"
@@ -304,15 +294,6 @@ def test_opted_out_pstore_stays_as_it_is_and_what_was_moved_goes(machine, pstore
 
 
 # ---- BERT
-
-
-def bert():
-    """A generic error status block with a memory error, as the kernel leaves it."""
-    data = struct.pack("<QQQQHH", 1 << 1 | 1 << 3 | 1 << 14, 0, 0x3f00d000, 0, 2, 0)
-    data = data.ljust(72, b"\0") + b"\x03" + b"\0" * 7
-    guid = bytes.fromhex("1411bca5646fde4eb8633e83ed7c83b1")
-    section = guid + struct.pack("<IHBBI", 1, 0x300, 0, 0, len(data)) + b"\0" * 44 + data
-    return struct.pack("<IIIII", 0, 0, 0, len(section), 1) + section
 
 
 def test_a_bert_table_gives_one_record_a_boot(machine, sink, folder):

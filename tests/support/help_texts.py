@@ -6,18 +6,23 @@ import subprocess
 from . import paths
 
 
+def help_by_verb(program, *verb):
+    """Help texts of a program by its verbs: "" is the program itself, "spool list" a verb's verb."""
+    text = subprocess.run([program, *verb, "--help"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    found = {" ".join(verb): text}
+    _, _, verbs = text.partition("\nSubcommands:\n")
+    for line in verbs.splitlines():
+        if re.match(r"  \w", line):
+            found.update(help_by_verb(program, *verb, line.split()[0]))
+    return found
+
+
 def help_texts():
     """Program to its help text, with those of its verbs."""
-    def ask(*command):
-        text = subprocess.run([*command, "--help"], stdout=subprocess.PIPE, check=True,
-                              text=True).stdout
-        _, _, verbs = text.partition("\nSubcommands:\n")
-        return text + "".join(ask(*command, line.split()[0])
-                              for line in verbs.splitlines() if re.match(r"  \w", line))
-
     programs = [*((path.name, path) for path in sorted((paths.BUILD / "bin").iterdir())),
                 ("telem-deliver", paths.TELEM_DELIVER)]
-    return {name: ask(str(path)) for name, path in programs if name != "telem_journal"}
+    return {name: "".join(help_by_verb(path).values()) for name, path in programs
+            if name != "telem_journal"}
 
 
 def parse_options(text):

@@ -1,6 +1,8 @@
-"""Kernel logs as tests make them: /dev/kmsg's records, and something that stands for /dev/kmsg."""
+"""What kernels and firmware leave, as tests make it: /dev/kmsg's records and something that stands for
+/dev/kmsg, logs as text, the table BERT."""
 
 import os
+import struct
 import subprocess
 import time
 
@@ -35,6 +37,25 @@ def report(sequence, function="drain", **how):
     return b"".join(record(sequence + i, line, **how) for i, line in enumerate(lines))
 
 
+def oops(function="drain", second=10):
+    """What is left of a kernel that blames `function`, as text with levels and times."""
+    return (f"<1>[{second:5}.000001] BUG: kernel NULL pointer dereference, address: 0000000000000008\n"
+            f"<4>[{second:5}.000002] CPU: 0 PID: 5 Comm: crashd Not tainted 6.1.0-28-amd64 #1\n"
+            f"<4>[{second:5}.000003] RIP: 0010:{function}+0x2b/0x90 [mod]\n"
+            f"<4>[{second:5}.000004] Call Trace:\n"
+            f"<4>[{second:5}.000005]  mod_read+0x64/0x110 [mod]\n"
+            f"<4>[{second:5}.000006] ---[ end trace 0000000000000000 ]---\n")
+
+
+def bert():
+    """A generic error status block with a memory error, as the kernel leaves it."""
+    data = struct.pack("<QQQQHH", 1 << 1 | 1 << 3 | 1 << 14, 0, 0x3f00d000, 0, 2, 0)
+    data = data.ljust(72, b"\0") + b"\x03" + b"\0" * 7
+    guid = bytes.fromhex("1411bca5646fde4eb8633e83ed7c83b1")
+    section = guid + struct.pack("<IHBBI", 1, 0x300, 0, 0, len(data)) + b"\0" * 44 + data
+    return struct.pack("<IIIII", 0, 0, 0, len(section), 1) + section
+
+
 def quiet(first, count):
     return b"".join(record(first + i, f"usb 1-{i % 9}: new high-speed USB device") for i in range(count))
 
@@ -42,7 +63,7 @@ def quiet(first, count):
 class Scanner:
     """A running klogscanner that follows a FIFO."""
 
-    def __init__(self, machine, *arguments):
+    def __init__(self, machine, *arguments, wrapper=()):
         self.machine = machine
         self.errors = machine.root / "klogscanner.stderr"
         fifo = machine.root / "kmsg"
@@ -52,7 +73,7 @@ class Scanner:
         self.log = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
         with open(self.errors, "ab") as log:
             self.process = subprocess.Popen(
-                [KLOGSCANNER, "-f", machine.config, "--kmsg", fifo, *arguments],
+                [*wrapper, KLOGSCANNER, "-f", machine.config, "--kmsg", fifo, *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def write(self, data):

@@ -63,6 +63,13 @@ def peak_kib(pid):
     return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)[1])
 
 
+def capabilities(pid):
+    """Those that `pid` has, or could have from a program or of its own; 0 is none."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return {kind: int(held, 16)
+            for kind, held in re.findall(r"^(Cap(?:Inh|Prm|Eff|Amb)):\s+(\w+)$", status, re.M)}
+
+
 def open_descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 

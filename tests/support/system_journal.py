@@ -1,6 +1,7 @@
 """Files of the system journal, written by systemd-journal-remote from entries in the export format."""
 
 import pathlib
+import re
 import subprocess
 import time
 
@@ -97,3 +98,23 @@ class JournalProbe:
             self.process.kill()
             self.process.wait()
         self._log_file.close()
+
+
+def position(config, journal):
+    """The file in which a probe remembers how far it has read, with the configuration `config` in the
+    folder of cache_dir."""
+    name = "journal-position" + str(journal.folder).replace("/", "!")
+    return config.parent / "cache" / name
+
+
+def kept(config, journal):
+    """What stands in it."""
+    file = position(config, journal)
+    return file.read_text() if file.exists() else ""
+
+
+def an_hour_passes(config, journal):
+    """For the failures that it has told: their times stand in that file."""
+    file = position(config, journal)
+    earlier = str(int(time.time()) - 3601)
+    file.write_text(re.sub(r"\b1[0-9]{9}(?=,)", earlier, file.read_text()))

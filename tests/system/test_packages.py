@@ -11,8 +11,9 @@ import pytest
 
 from support import paths
 from support.core_pattern import locked_settings
-from support.errands import ERRANDS, NO_PART
+from support.errands import ERRANDS, NO_PART, lay_evidence, look_at
 from support.guest import Guest
+from support.system_journal import needs_journal_writer
 from support.waiting import wait_until
 
 from conftest import configure, packages, packages_folder
@@ -119,7 +120,7 @@ def listed_files(guest):
     return {line for line in listed.splitlines() if line.startswith("/") and guest.path(line).is_file()}
 
 
-def run_errand(guest, program, config):
+def run_errand(guest, program, config, evidence):
     """Asks a program for the thing that it would report or store something for."""
     name = pathlib.Path(program).name
     assert name in ERRANDS, f"{name}: a program that nobody thought of"
@@ -130,12 +131,13 @@ def run_errand(guest, program, config):
         guest.run("pkill", "-x", "telemd")
         wait_until(lambda: guest.ask("pgrep", "-x", "telemd") == "", what="telemd ended")
     else:
-        for arguments in ERRANDS[name]:
-            guest.run("timeout", "60", program, *(word.format(config=config) for word in arguments),
-                      check=False)
+        for errand in ERRANDS[name]:
+            errand.check_without_consent(
+                guest.run("timeout", "60", *errand.command(program, config, evidence), check=False))
 
 
 # One unit that lacked its siblings' condition went on collecting.
+@needs_journal_writer
 def test_opted_out_nothing_that_dpkg_names_collects(make_bare_guest, sink):
     guest = make_bare_guest().boot()
     install(guest)
@@ -152,16 +154,21 @@ def test_opted_out_nothing_that_dpkg_names_collects(make_bare_guest, sink):
     for unit in units:
         look_at_consent_alone(guest, unit)
     guest.run("systemctl", "daemon-reload")
+    evidence = "/var/tmp/evidence"
+    lay_evidence(guest.path(evidence))
+    guest.run("chown", "-R", "telemetry:telemetry", evidence)
+    before = look_at(guest.path(evidence))
     guest.run("touch", "/var/tmp/before")
     assert [unit for unit in units if try_to_start(guest, unit)] == []
     for program in programs:
         if pathlib.Path(program).name not in NO_PART:
-            run_errand(guest, program, "/etc/telemetrics/telemetrics.conf")
+            run_errand(guest, program, "/etc/telemetrics/telemetrics.conf", evidence)
+    assert look_at(guest.path(evidence)) == before
     assert our_units(guest) == {}
     assert kept_files(guest) == []
     written = guest.run("find", "/", "-xdev", "-newer", "/var/tmp/before", "-type", "f", "-size", "+0",
-                        "-not", "-path", "/var/log/journal/*", "-not", "-path",
-                        "/var/lib/telemetry/state").stdout
+                        "-not", "-path", "/var/log/journal/*", "-not", "-path", f"{evidence}/*",
+                        "-not", "-path", "/var/lib/telemetry/state").stdout
     assert written == ""
     assert (sink.requests, sink.connections) == ([], 0)
 

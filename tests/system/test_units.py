@@ -1,5 +1,6 @@
 """Our units in a booted Debian: started in each way, seen, stopped."""
 
+import os
 import re
 
 import pytest
@@ -409,15 +410,26 @@ KERNEL_REPORT = """\
 """
 
 
-# A container has no log of the kernel; a file stands in for it.
+# A container has no log of the kernel, and no CAP_SYSLOG; a pipe and another capability stand in for them.
 def test_a_line_of_the_kernels_log_arrives(guest, sink):
     guest.write("/etc/systemd/system/klogscanner.service.d/test.conf",
                 "[Unit]\nConditionVirtualization=\n[Service]\nExecStart=\nDeviceAllow=\n"
+                "CapabilityBoundingSet=CAP_KILL\nAmbientCapabilities=CAP_KILL\n"
                 f"ExecStart={guest.find('klogscanner')} --kmsg /etc/kmsg\n")
-    guest.write("/etc/kmsg", KERNEL_REPORT)
-    guest.run("systemctl", "daemon-reload")
-    guest.run("telemctl", "start")
-    assert b"example_probe" in wait_for_record(sink, "/kernel/warning").body
+    guest.run("mkfifo", "-m", "0644", "/etc/kmsg")
+    log = os.open(guest.path("/etc/kmsg"), os.O_RDWR)  # not ended while this is open
+    try:
+        os.write(log, KERNEL_REPORT.encode())
+        guest.run("systemctl", "daemon-reload")
+        guest.run("telemctl", "start")
+        assert b"example_probe" in wait_for_record(sink, "/kernel/warning").body
+        # What it needed one for is done.
+        scanner = rights(guest, guest.show("klogscanner.service", "MainPID"))
+        assert scanner["Uid"].split()[0] == guest.run("id", "-u", "telemetry").stdout.strip()
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(scanner[kind], 16) == 0, kind
+    finally:
+        os.close(log)
 
 
 # ---- crashes -------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
-// Probes that need root to open their evidence do everything else as telemd's user.
+// Probes that need a right of root's to open their evidence do everything else without it.
 #pragma once
 
 #include "base/result.h"
 
 namespace telem {
 
-// From here on with the rights of the user telemetry, where root started this and there is such a
-// user; else nothing changes.
-Status BecomeTelemetry();
+// From here on with the rights of the user telemetry and without any capability: whether root
+// started this, or a service manager that gave its user one. Where root did and there is no such
+// user, nothing changes. To be called before there is a second thread, which would keep its own.
+Status GiveUpPrivileges();
 
 }  // namespace telem

@@ -60,7 +60,7 @@ int Failed(std::string_view what) { return Failure(kCrashProgram, what); }
 // From here on with the rights of telemd's user. Root stays root on a machine that has none.
 void GiveUpRights() {
   const uid_t before = ::geteuid();
-  if (const Status became = BecomeTelemetry(); !became) std::exit(Failed(became.error().message));
+  if (const Status done = GiveUpPrivileges(); !done) std::exit(Failed(done.error().message));
   // A change of user makes a process dumpable again (prctl(2)).
   if (::geteuid() != before) ::prctl(PR_SET_DUMPABLE, 0);
 }

@@ -45,7 +45,7 @@ Status Send(const std::string& file, const RecordOutlet& outlet) {
   if (!table) return std::unexpected(std::move(table.error()));
   if (!HasError(table->bytes)) return {};
   // Reading it is all that root is needed for.
-  if (outlet.posts()) TELEM_CHECK(BecomeTelemetry());
+  if (outlet.posts()) TELEM_CHECK(GiveUpPrivileges());
   return outlet.HandOnce(MakeRecord(table->bytes));
 }
 
