@@ -15,9 +15,11 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "config/crash_source.h"
 #include "ctl/child_output.h"
 #include "ctl/doctor_check.h"
 #include "ctl/kept_records.h"
+#include "ctl/system_units.h"
 #include "ctl/time_text.h"
 #include "ipc/unix_socket.h"
 #include "record/spool_file.h"
@@ -31,7 +33,6 @@ constexpr uint64_t kLittleRoom = 1024 * 1024;
 // A clock that differs by less is none to complain of.
 constexpr uint64_t kClockSlack = 24 * 3600;
 
-constexpr const char* kCorePattern = "/proc/sys/kernel/core_pattern";
 // Of crashprobe.socket.
 constexpr const char* kCrashSocket = "/run/telemetry/core";
 
@@ -130,10 +131,28 @@ std::string OwnLibrary() {
   return "";
 }
 
-// Whether `unit` is to be started by itself.
-bool IsEnabled(const std::string& unit) {
-  return OutputOf({"/bin/sh", "-c", "systemctl is-enabled --quiet \"$0\" 2>/dev/null", unit}, 4096)
-      .has_value();
+// Whether somebody wants crashes to be reported: at every boot, or as `telemctl start` does, until
+// the next one.
+bool AreCrashesWanted() {
+  if (!HasSystemd()) return false;
+  const std::array<const char*, 2> units = {kCrashSetupUnit, kCrashWatchUnit};
+  return std::any_of(units.begin(), units.end(),
+                     [](const char* unit) { return IsEnabled(unit) || IsActive(unit); });
+}
+
+// Where systemd-coredump has the crashes, or should have them.
+Finding CheckCoredumpWatch(std::string_view pattern, const std::string& shown) {
+  if (!IsSystemdCoredump(pattern)) {
+    return Ill("crash_forward = systemd-coredump, and crashes go to another program: " + shown,
+               "is systemd-coredump installed? systemctl restart systemd-sysctl.service gives it "
+               "back what it had; else set another crash_forward");
+  }
+  if (!IsActive(kCrashWatchUnit)) {
+    return Ill("systemd-coredump takes the crashes, and " + std::string(kCrashWatchUnit) +
+                   " does not run, which reports them: " + shown,
+               "systemctl enable --now " + std::string(kCrashWatchUnit));
+  }
+  return Well("crashes come by systemd-coredump; " + shown);
 }
 
 }  // namespace
@@ -272,7 +291,7 @@ Finding CheckLibrary(const Patient& /*patient*/) {
 }
 
 Finding CheckCorePattern(const Patient& patient) {
-  const auto text = ReadFile(kCorePattern, 4096);
+  const auto text = ReadFile(kCorePatternFile, 4096);
   if (!text) return Skipped(text.error().message);
   std::string_view pattern = Trim(*text);
   const std::string shown = "core_pattern is '" + PrintableAscii(pattern, 120) + "'";
@@ -293,17 +312,16 @@ Finding CheckCorePattern(const Patient& patient) {
     return Ill(shown + ", and nobody listens there: crashes are lost",
                "systemctl restart crashprobe.socket crashprobe-setup.service");
   }
-  const bool is_wanted = Exists("/run/systemd/system") && IsEnabled("crashprobe-setup.service");
-  if (!is_wanted) return Well("crashprobe is not set up; " + shown);
-  const bool is_systemds = pattern.contains("systemd-coredump");
-  if (is_systemds && patient.settings().crash_forward == CrashForward::kSystemdCoredump) {
-    return Well("crashes come by systemd-coredump; " + shown);
+  if (!AreCrashesWanted()) return Well("crashprobe is not set up; " + shown);
+  if (IsSystemdCoredumpWanted(patient.settings(), pattern)) {
+    return CheckCoredumpWatch(pattern, shown);
   }
   return Ill("crashes go to another program: " + shown,
-             is_systemds ? "crash_forward = systemd-coredump, or systemctl restart "
-                           "crashprobe-setup.service"
-                         : "find out who sets it (sysctl.d?), then systemctl restart "
-                           "crashprobe-setup.service");
+             IsSystemdCoredump(pattern)
+                 ? "crash_forward = systemd-coredump, or systemctl restart "
+                   "crashprobe-setup.service"
+                 : "find out who sets it (sysctl.d?), then systemctl restart "
+                   "crashprobe-setup.service");
 }
 
 }  // namespace telem

@@ -43,7 +43,7 @@ bool IsRoot() {
 bool Installation::HasUnits() const { return config_file.empty() && HasSystemd(); }
 
 Status StartServices(const Installation& installation) {
-  if (installation.HasUnits()) return StartUnits();
+  if (installation.HasUnits()) return StartUnits(installation.settings);
   // telemd makes its own folders; that of the markers is the administrator's.
   TELEM_CHECK(EnsureFolder(installation.settings.config_dir, 0755));
   std::string command = OwnFolder() + "/telemd";

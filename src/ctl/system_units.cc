@@ -2,9 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <string_view>
 
+#include "base/files.h"
 #include "base/text.h"
+#include "config/crash_source.h"
 #include "ctl/child_output.h"
 
 namespace telem {
@@ -54,12 +57,19 @@ Status Act(const char* verb, const std::vector<std::string>& units) {
 
 bool HasSystemd() { return ::access("/run/systemd/system", F_OK) == 0; }
 
-Status StartUnits() {
+Status StartUnits(const Settings& settings) {
   // Only those folders that are ours.
   TELEM_CHECK(OutputOf({"systemd-tmpfiles", "--create", "telemetrics.conf"}, kMaxOutput));
   // `consent` in the configuration may be another one than at boot (telemetrics-generator).
   TELEM_CHECK(Systemctl({"daemon-reload"}));
-  TELEM_TRY(const auto units, Usable(Split(TELEM_STARTED_UNITS)));
+  std::vector<std::string> wanted = Split(TELEM_STARTED_UNITS);
+  // Where it cannot be read, crashprobe-setup is the one to tell why.
+  const auto pattern = ReadFile(kCorePatternFile, kMaxOutput);
+  if (IsSystemdCoredumpWanted(settings, pattern ? *pattern : "")) {
+    std::replace(wanted.begin(), wanted.end(), std::string(kCrashSetupUnit),
+                 std::string(kCrashWatchUnit));
+  }
+  TELEM_TRY(const auto units, Usable(wanted));
   return Act("start", units);
 }
 
@@ -72,6 +82,14 @@ Status StopUnits() {
   }
   // In one go: systemd starts nothing through a socket or path that is about to stop.
   return Act("stop", units);
+}
+
+bool IsActive(const std::string& unit) { return StateOfUnit(unit) == "active"; }
+
+bool IsEnabled(const std::string& unit) {
+  return OutputOf({"/bin/sh", "-c", "systemctl is-enabled --quiet -- \"$0\" 2>/dev/null", unit},
+                  kMaxOutput)
+      .has_value();
 }
 
 std::string StateOfUnit(const std::string& unit) {

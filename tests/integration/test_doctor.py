@@ -219,15 +219,36 @@ def core_pattern(folder, text):
 def test_a_core_pattern_that_another_program_has_taken(well, folder):
     theirs = core_pattern(folder, "|/usr/share/apport/apport -p%p")
     assert doctor_in(well, theirs).code == 0  # crashprobe is not set up
-    path = fake_systemctl(folder / "bin", "exit 0")  # it is enabled
-    finds(doctor_in(well, f"{SYSTEMD}\n{theirs}", PATH=path), "core pattern",
-          "crashes go to another program: core_pattern is '|/usr/share/apport/apport -p%p'",
-          "systemctl restart crashprobe-setup.service")
-    systemds = core_pattern(folder, "|/lib/systemd/systemd-coredump %P")
-    finds(doctor_in(well, f"{SYSTEMD}\n{systemds}", PATH=path), "core pattern",
+    # `telemctl start` enables nothing.
+    for verb, is_set_up in (("is-enabled", '[ "$4" = crashprobe-setup.service ]'),
+                            ("is-active", '[ "$3" = crashprobe-setup.service ] && echo active')):
+        path = fake_systemctl(folder / verb, f"case $1 in list-units) ;; {verb}) {is_set_up};; "
+                              "*) exit 1;; esac")
+        finds(doctor_in(well, f"{SYSTEMD}\n{theirs}", PATH=path), "core pattern",
+              "crashes go to another program: core_pattern is '|/usr/share/apport/apport -p%p'",
+              "systemctl restart crashprobe-setup.service")
+
+
+# systemd-coredump had the crashes, nobody read what it wrote down, and doctor said that all was well.
+@needs_root
+def test_a_core_pattern_of_systemd_coredumps(well, folder):
+    systemds = f"{SYSTEMD}\n{core_pattern(folder, '|/lib/systemd/systemd-coredump %P')}"
+    set_up = fake_systemctl(folder / "set-up", '[ $1 = list-units ] || case "$*" in '
+                            '*crashprobe-setup*) echo active;; *) exit 1;; esac')
+    watched = fake_systemctl(folder / "watched", '[ $1 = list-units ] || case "$*" in '
+                             '*crashprobe-watch*) echo active;; *) exit 1;; esac')
+    for crash_forward in (None, "systemd-coredump"):
+        well.configure(crash_forward=crash_forward)
+        finds(doctor_in(well, systemds, PATH=set_up), "core pattern",
+              "crashprobe-watch.service does not run", "systemctl enable --now crashprobe-watch.service")
+        report = doctor_in(well, systemds, PATH=watched)
+        assert report.code == 0 and "come by systemd-coredump" in report.what["core pattern"]
+    plain = f"{SYSTEMD}\n{core_pattern(folder, 'core')}"
+    finds(doctor_in(well, plain, PATH=watched), "core pattern", "crashes go to another program",
+          "is systemd-coredump installed?")
+    well.configure(crash_forward="off")
+    finds(doctor_in(well, systemds, PATH=set_up), "core pattern",
           "crashes go to another program", "crash_forward = systemd-coredump")
-    well.configure(crash_forward="systemd-coredump")
-    assert doctor_in(well, f"{SYSTEMD}\n{systemds}", PATH=path).code == 0
 
 
 @needs_root

@@ -1,9 +1,11 @@
 """telemctl start, stop, restart, is-active, opt-out and opt-in where systemd does not run telemd: what
-they do without it, their words and exit codes. tests/system has them with systemd."""
+they do without it, their words and exit codes; and which units they ask systemd for where it does.
+tests/system has them with the real one."""
 
 import pytest
 
 from support.bare_machine import run, stranger
+from support.fake_systemd import FakeSystemd
 from support.frames import OPTED_OUT, TAKEN_OVER
 from support.marks import needs_root
 from support.waiting import wait_until
@@ -116,3 +118,31 @@ def test_opting_out_follows_no_link(make_machine, folder):
     assert (precious / "file").read_text() == "keep"
     assert machine.spool_files() == []
     assert not (machine.log / "records").is_symlink()
+
+
+# ---- with systemd
+
+
+@pytest.fixture
+def make_systemd(make_machine, folder):
+    return lambda **settings: FakeSystemd(folder, make_machine(**settings))
+
+
+SYSTEMDS = "|/lib/systemd/systemd-coredump %P %u %g %s %t %c %h"
+
+
+# `telemctl restart` stopped crashprobe-watch and started crashprobe-setup, which leaves core_pattern to
+# systemd-coredump where it is told to: from then on no crash was reported.
+@needs_root
+@pytest.mark.parametrize("crash_forward, pattern, watches", [
+    ("systemd-coredump", SYSTEMDS, True), ("systemd-coredump", "core", True),
+    (None, SYSTEMDS, True), (None, "core", False), (None, "|/usr/bin/crashprobe -p %e", False),
+    ("off", SYSTEMDS, False), ("file", SYSTEMDS, False)])
+def test_the_configuration_says_which_unit_reports_crashes(make_systemd, crash_forward, pattern, watches):
+    systemd = make_systemd(crash_forward=crash_forward)
+    for verb in ("start", "restart"):
+        done = systemd.telemctl(verb, core_pattern=pattern)
+        assert done.returncode == 0, done.stderr
+        crash_units = systemd.active() & {"crashprobe-setup.service", "crashprobe-watch.service"}
+        assert crash_units == {f"crashprobe-{'watch' if watches else 'setup'}.service"}
+    assert "telemd.socket" in systemd.active()
