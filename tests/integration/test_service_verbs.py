@@ -104,6 +104,26 @@ def test_opting_out_leaves_nothing_that_was_collected(make_machine, away):
     assert machine.status()["machine_id"] != machine_id
 
 
+# Interrupted once it had written the marker, it could not be finished: "Already opted out".
+@needs_root
+@pytest.mark.parametrize("runs", [True, False])
+def test_opting_out_goes_on_where_it_was_interrupted(make_machine, away, runs):
+    machine = make_machine(server=away.url).start()
+    assert machine.send(b"secret") == TAKEN_OVER
+    (machine.cache / "kmsg-position").write_text("seen")
+    if not runs:
+        machine.stop()
+    machine.opt_out()
+    if runs:
+        machine.wait_for(collecting=False, waiting=0)
+    assert machine.journal() and (machine.state / "machine_id").exists()
+    assert ctl(machine, "opt-out")[0] == 0
+    assert ctl(machine, "opt-out") == (0, "", told("Already opted out. Nothing to do."))
+    left = [path for folder in (machine.spool, machine.state, machine.log, machine.cache)
+            for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 0]
+    assert left == []
+
+
 # The folders are telemd's, and root removes: a link there must lead it nowhere.
 @needs_root
 def test_opting_out_follows_no_link(make_machine, folder):
