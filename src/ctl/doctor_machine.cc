@@ -65,11 +65,13 @@ uid_t UidOfTelemd(const Patient& patient) {
   return found == nullptr ? 0 : found->pw_uid;
 }
 
-std::string MistakesIn(const std::vector<std::string>& mistakes) {
+std::string Joined(const std::vector<std::string>& parts, const char* between) {
   std::string text;
-  for (const std::string& mistake : mistakes) text += (text.empty() ? "" : "; ") + mistake;
+  for (const std::string& part : parts) text += (text.empty() ? "" : between) + part;
   return text;
 }
+
+std::string MistakesIn(const std::vector<std::string>& mistakes) { return Joined(mistakes, "; "); }
 
 // The first folder that telemd could not work in, and why. Root may do anything anywhere.
 std::optional<Finding> FindWrongFolder(const Patient& patient, uid_t telemd) {
@@ -181,34 +183,34 @@ Finding CheckConsent(const Patient& patient) {
              "if you consent, make the file '" + folder + "/opt-in'");
 }
 
-Finding CheckUnits(const Patient& /*patient*/) {
-  if (!Exists("/run/systemd/system")) return Well("systemd does not run this machine");
-  const auto listed =
-      OutputOf({"/bin/sh", "-c",
-                "systemctl list-units --plain --no-legend --full --state=failed "
-                "'telem*' hprobe.service 'crashprobe*' klogscanner.service "
-                "'oops-probe*' 'bert-probe*' 'pstore-*' 'journal-probe*' 2>/dev/null"},
-               64 * 1024);
-  if (!listed) return Skipped("systemctl cannot be asked: " + listed.error().message);
-  std::string failed;
-  std::string_view rest = *listed;
-  while (!rest.empty()) {
-    std::string_view line = Trim(TakeUntil(rest, '\n'));
-    if (!line.empty()) failed += (failed.empty() ? "" : ", ") + std::string(TakeUntil(line, ' '));
+Finding CheckUnits(const Patient& patient) {
+  if (!HasSystemd()) return Well("systemd does not run this machine");
+  const auto troubles = FindUnitTroubles();
+  if (!troubles) return Skipped("systemctl cannot be asked: " + troubles.error().message);
+  const auto& [failed, restarting, inactive] = *troubles;
+  if (!failed.empty()) {
+    return Ill("failed: " + Joined(failed, ", "),
+               "systemctl status " + failed.front() +
+                   " says why; then systemctl reset-failed, and start it");
   }
-  if (failed.empty()) return Well("none has failed");
-  return Ill("failed: " + failed, "systemctl status " + failed.substr(0, failed.find(',')) +
-                                      " says why; then systemctl "
-                                      "reset-failed, and start it");
+  if (!restarting.empty()) {
+    return Ill("end in failure again and again: " + Joined(restarting, ", "),
+               "systemctl status " + restarting.front() + " says why");
+  }
+  // Without consent none of them starts.
+  if (patient.is_consent_given && !inactive.empty()) {
+    return Ill("enabled, and not running: " + Joined(inactive, ", "),
+               "systemctl start " + inactive.front() + ", or disable it");
+  }
+  return Well("none has failed");
 }
 
 Finding CheckTelemd(const Patient& patient) {
   if (!patient.status) {
     if (IsNotRunning(patient.silence)) {
       return Ill(patient.silence.message,
-                 Exists("/run/systemd/system")
-                     ? "systemctl start telemd.socket"
-                     : "start 'telemd', as root or with a configuration of your own");
+                 HasSystemd() ? "systemctl start telemd.socket"
+                              : "start 'telemd', as root or with a configuration of your own");
     }
     return Ill(patient.silence.message,
                "where it is a matter of rights: ask as root, or as a member of the group adm");

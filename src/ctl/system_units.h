@@ -30,6 +30,19 @@ Status StopUnits();
 std::string StateOfUnit(const std::string& unit);
 bool IsActive(const std::string& unit);
 
+// What systemd tells of units of ours that do not what they should.
+struct UnitTroubles {
+  std::vector<std::string> failed;
+  std::vector<std::string> restarting;  // end in failure again and again, and never stay failed
+  // Enabled, of those that stay or wait for something, and not active. No condition keeps them from
+  // it.
+  std::vector<std::string> inactive;
+};
+Result<UnitTroubles> FindUnitTroubles();
+
+// The environment that systemd gives the service `unit`: NAME=VALUE, one a line.
+std::string EnvironmentOfUnit(const std::string& unit);
+
 // Whether it is to be started by itself, at boot for instance.
 bool IsEnabled(const std::string& unit);
 

@@ -117,16 +117,57 @@ def fake_systemctl(folder, script):
     return f"{folder}:{os.environ['PATH']}"
 
 
+def fake_units(folder, *units):
+    """A systemctl that knows these; each a dict of properties that differ from those of a unit at work."""
+    usual = {"ActiveState": "active", "SubState": "running", "UnitFileState": "enabled", "Type": "simple",
+             "RemainAfterExit": "no", "TriggeredBy": "", "ConditionResult": "yes",
+             "ConditionTimestampMonotonic": "17"}
+    shown = "\n".join("".join(f"{name}={value}\n" for name, value in {**usual, **unit}.items())
+                      for unit in units)
+    number = len(list(folder.iterdir()))
+    (folder / f"units-{number}").write_text(shown)
+    return fake_systemctl(folder / f"bin-{number}",
+                          f"case $1 in show) cat '{folder}/units-{number}';; *) exit 1;; esac")
+
+
 @needs_root
 def test_a_dead_unit(well, folder):
-    path = fake_systemctl(folder / "bin", 'case $1 in list-units) echo "telem-collector.service '
-                          'loaded failed failed"; echo "telem-deliver@7.service loaded failed failed";; '
-                          '*) exit 1;; esac')
+    path = fake_units(folder, {"Id": "telem-collector.service", "ActiveState": "failed"},
+                      {"Id": "telemd.socket"},
+                      {"Id": "telem-deliver@7.service", "ActiveState": "failed", "UnitFileState": "static"})
     finds(doctor_in(well, SYSTEMD, PATH=path), "units",
           "failed: telem-collector.service, telem-deliver@7.service",
           "systemctl status telem-collector.service")
-    path = fake_systemctl(folder / "bin2", "[ $1 = list-units ]")
+    path = fake_units(folder, {"Id": "telemd.socket"})
     assert doctor_in(well, SYSTEMD, PATH=path).code == 0
+
+
+# With Restart=on-failure and some seconds between two attempts a unit is never "failed".
+@needs_root
+def test_a_unit_that_fails_again_and_again(well, folder):
+    path = fake_units(folder, {"Id": "telemd.socket"},
+                      {"Id": "klogscanner.service", "ActiveState": "activating", "SubState": "auto-restart"})
+    finds(doctor_in(well, SYSTEMD, PATH=path), "units", "again and again: klogscanner.service",
+          "systemctl status klogscanner.service")
+
+
+@needs_root
+def test_a_unit_that_is_enabled_and_does_not_run(well, folder):
+    gone = {"ActiveState": "inactive", "SubState": "dead"}
+    at_rest = [
+        {"Id": "journal-probe.service", "UnitFileState": "disabled", **gone},
+        {"Id": "oops-probe.service", "Type": "oneshot", **gone},
+        {"Id": "telemd.service", "Type": "notify", "TriggeredBy": "telemd.socket telemd.path", **gone},
+        {"Id": "klogscanner.service", "ConditionResult": "no", **gone}]
+    assert doctor_in(well, SYSTEMD, PATH=fake_units(folder, *at_rest)).code == 0
+    # Nobody has tried to start it yet: no condition has said anything.
+    new = {"Id": "hprobe.timer", "ConditionResult": "no", "ConditionTimestampMonotonic": "0", **gone}
+    path = fake_units(folder, *at_rest, {"Id": "telemd.path", **gone}, new)
+    finds(doctor_in(well, SYSTEMD, PATH=path), "units",
+          "enabled, and not running: telemd.path, hprobe.timer", "systemctl start telemd.path")
+    well.opt_out()
+    report = doctor_in(well, SYSTEMD, PATH=path)
+    assert report.kind["units"] == "well", report.text
 
 
 def test_telemd_does_not_run(well):
@@ -222,7 +263,7 @@ def test_a_core_pattern_that_another_program_has_taken(well, folder):
     # `telemctl start` enables nothing.
     for verb, is_set_up in (("is-enabled", '[ "$4" = crashprobe-setup.service ]'),
                             ("is-active", '[ "$3" = crashprobe-setup.service ] && echo active')):
-        path = fake_systemctl(folder / verb, f"case $1 in list-units) ;; {verb}) {is_set_up};; "
+        path = fake_systemctl(folder / verb, f"case $1 in show) ;; {verb}) {is_set_up};; "
                               "*) exit 1;; esac")
         finds(doctor_in(well, f"{SYSTEMD}\n{theirs}", PATH=path), "core pattern",
               "crashes go to another program: core_pattern is '|/usr/share/apport/apport -p%p'",
@@ -233,9 +274,9 @@ def test_a_core_pattern_that_another_program_has_taken(well, folder):
 @needs_root
 def test_a_core_pattern_of_systemd_coredumps(well, folder):
     systemds = f"{SYSTEMD}\n{core_pattern(folder, '|/lib/systemd/systemd-coredump %P')}"
-    set_up = fake_systemctl(folder / "set-up", '[ $1 = list-units ] || case "$*" in '
+    set_up = fake_systemctl(folder / "set-up", '[ $1 = show ] || case "$*" in '
                             '*crashprobe-setup*) echo active;; *) exit 1;; esac')
-    watched = fake_systemctl(folder / "watched", '[ $1 = list-units ] || case "$*" in '
+    watched = fake_systemctl(folder / "watched", '[ $1 = show ] || case "$*" in '
                              '*crashprobe-watch*) echo active;; *) exit 1;; esac')
     for crash_forward in (None, "systemd-coredump"):
         well.configure(crash_forward=crash_forward)
