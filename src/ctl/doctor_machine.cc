@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -41,28 +42,6 @@ bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0;
 std::string RealPath(const std::string& path) {
   char real[PATH_MAX];
   return ::realpath(path.c_str(), real) == nullptr ? std::string() : real;
-}
-
-std::string NameOfUser(uid_t uid) {
-  std::array<char, 4096> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
-  return found == nullptr ? "uid " + std::to_string(uid) : found->pw_name;
-}
-
-// Who telemd is where it runs, else who it would become.
-uid_t UidOfTelemd(const Patient& patient) {
-  struct stat st;
-  if (patient.status && ::stat(("/proc/" + FieldOf(*patient.status, "pid")).c_str(), &st) == 0) {
-    return st.st_uid;
-  }
-  if (::geteuid() != 0) return ::geteuid();
-  std::array<char, 4096> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  ::getpwnam_r("telemetry", &entry, buffer.data(), buffer.size(), &found);
-  return found == nullptr ? 0 : found->pw_uid;
 }
 
 std::string Joined(const std::vector<std::string>& parts, const char* between) {
@@ -122,15 +101,16 @@ std::string FindLibrary(const std::string& name) {
   return "";
 }
 
-// The library that belongs to this telemctl, wherever the two were installed.
-std::string OwnLibrary() {
-  const std::string prefix = OwnFolder() + "/..";
-  for (const char* const folder :
-       {"/lib", "/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu"}) {
-    const std::string library = RealPath(prefix + folder + "/libtelemetry.so.4");
-    if (!library.empty()) return library;
-  }
-  return "";
+// The libraries that belong to this telemctl, wherever it was installed: a machine may have those
+// of several architectures.
+std::vector<std::string> OwnLibraries() {
+  glob_t found{};
+  const std::string pattern = OwnFolder() + "/../{lib,lib64,lib/*}/libtelemetry.so.4";
+  ::glob(pattern.c_str(), GLOB_BRACE, nullptr, &found);
+  std::vector<std::string> libraries;
+  for (size_t i = 0; i < found.gl_pathc; ++i) libraries.push_back(RealPath(found.gl_pathv[i]));
+  ::globfree(&found);
+  return libraries;
 }
 
 // Whether somebody wants crashes to be reported: at every boot, or as `telemctl start` does, until
@@ -158,6 +138,27 @@ Finding CheckCoredumpWatch(std::string_view pattern, const std::string& shown) {
 }
 
 }  // namespace
+
+std::string NameOfUser(uid_t uid) {
+  std::array<char, 4096> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
+  return found == nullptr ? "uid " + std::to_string(uid) : found->pw_name;
+}
+
+uid_t UidOfTelemd(const Patient& patient) {
+  struct stat st;
+  if (patient.status && ::stat(("/proc/" + FieldOf(*patient.status, "pid")).c_str(), &st) == 0) {
+    return st.st_uid;
+  }
+  if (::geteuid() != 0) return ::geteuid();
+  std::array<char, 4096> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwnam_r("telemetry", &entry, buffer.data(), buffer.size(), &found);
+  return found == nullptr ? 0 : found->pw_uid;
+}
 
 Finding CheckConfiguration(const Patient& patient) {
   const LoadedSettings& loaded = patient.loaded;
@@ -275,14 +276,14 @@ Finding CheckClock(const Patient& patient) {
 }
 
 Finding CheckLibrary(const Patient& /*patient*/) {
-  const std::string own = OwnLibrary();
+  const std::vector<std::string> own = OwnLibraries();
   std::string found_ours;
   for (const char* const name : {"libtelemetry.so.4", "libtelemetry.so.3"}) {
     const std::string found = FindLibrary(name);
     if (found.empty()) continue;
-    if (own.empty() || RealPath(found) != own) {
+    if (std::find(own.begin(), own.end(), RealPath(found)) == own.end()) {
       return Ill("programs get '" + found + "', which is not of this installation" +
-                     (own.empty() ? "" : " ('" + own + "')"),
+                     (own.empty() ? "" : " ('" + own.front() + "')"),
                  "a library of telemetrics-client 1.x or 2.x believes records safe that are not: "
                  "remove it, then run ldconfig");
     }

@@ -250,6 +250,18 @@ def test_an_old_library(well, folder, name):
     assert done.returncode == 0, done.stdout
 
 
+def test_a_library_of_an_architecture_of_its_own(well, folder):
+    program = folder / "bin" / "telemctl"
+    library = folder / "lib" / "riscv64-linux-gnu" / "libtelemetry.so.4"
+    for path, original in ((program, paths.TELEMCTL), (library, paths.LIBTELEMETRY)):
+        path.parent.mkdir(parents=True)
+        shutil.copy(original, path)
+    done = subprocess.run([program, "--config-file", well.config, "doctor"],
+                          env={**os.environ, "LD_LIBRARY_PATH": str(library.parent)},
+                          capture_output=True, text=True)
+    assert Report(done).code == 0, done.stdout
+
+
 def core_pattern(folder, text):
     file = folder / f"pattern-{len(list(folder.iterdir()))}"
     file.write_text(text + "\n")
@@ -467,9 +479,79 @@ def test_a_file_of_certificates_that_is_none(well, folder, key):
     finds(doctor(well), "certificates", f"{key}: there is nothing in PEM form in", "openssl x509")
 
 
+# doctor said to a member of adm that the key was wrong, and to root that it was right, whoever read it.
+@needs_root
+def test_a_key_that_not_everybody_may_read(well, folder):
+    key = folder / "client.key"
+    key.write_text("-----BEGIN PRIVATE KEY-----\n")
+    key.chmod(0o600)
+    well.configure(clientkey=key)
+    report = doctor(well, user="nobody", group="adm")
+    assert (report.code, report.kind["certificates"]) == (0, "skip")
+    assert "ask as root" in report.what["certificates"]
+    assert doctor(well).code == 0  # telemd runs as root here, and telem-deliver with it
+    # Behind a socket of its own it is nobody who could read it.
+    (well.control.parent / "deliver").touch()
+    finds(doctor(well), "certificates", f"clientkey: telem-deliver may not read '{key}'",
+          "/etc/credstore/telemetrics.clientkey")
+    key.chmod(0o644)
+    assert doctor(well).code == 0
+
+
+@needs_root
+def test_a_key_that_telemds_user_may_not_read(make_machine, sink, folder):
+    machine = make_machine(server=sink.url)
+    for path in (machine.spool, machine.state, machine.log, machine.config_dir, machine.socket.parent):
+        shutil.chown(path, "nobody")
+    machine.start(user="nobody")
+    key = folder / "client.key"
+    key.write_text("-----BEGIN PRIVATE KEY-----\n")
+    key.chmod(0o600)
+    machine.configure(clientkey=key)
+    finds(doctor(machine), "certificates", f"clientkey: nobody may not read '{key}': Permission denied",
+          f"chown nobody {key}")
+    shutil.chown(key, "nobody")
+    assert doctor(machine).code == 0
+
+
 def test_a_proxy_that_is_not_there(well, away):
     well.configure(proxy=f"http://127.0.0.1:{away.port}")
     finds(doctor(well), "network", f"127.0.0.1 port {away.port}: nobody listens")
+
+
+# docs/operating.md names this way to a server that is not to be reached without it.
+@needs_root
+def test_a_proxy_of_the_environment(make_machine, sink, folder):
+    machine = make_machine(server="http://no-such-host.invalid/v2/collector")
+    proxy = f"http://127.0.0.1:{sink.port}"
+    machine.start(http_proxy=proxy)
+    assert machine.send() == TAKEN_OVER
+    machine.wait_for(delivered=1)
+    report = doctor(machine)
+    assert report.code == 0 and "the proxy of telem-deliver's environment" in report.what["network"]
+    # Who may not look at telemd's environment is not told that something is wrong.
+    report = doctor(machine, user="nobody", group="adm")
+    assert (report.code, report.kind["network"]) == (0, "skip")
+    assert "ask as root" in report.what["network"]
+
+
+@needs_root
+@pytest.mark.parametrize("place", ["Environment", "EnvironmentFiles"])
+def test_a_proxy_of_the_environment_of_the_unit(make_machine, sink, away, folder, place):
+    machine = make_machine(server=away.url).start()
+    proxy = f"http_proxy=http://127.0.0.1:{sink.port}"
+    if place == "EnvironmentFiles":
+        (folder / "environment").write_text(f'# ours\nA=b\nhttp_proxy="{proxy[11:]}"\n')
+        shown = f"EnvironmentFiles={folder}/environment (ignore_errors=no)"
+    else:
+        shown = f"Environment=A=b {proxy}"
+    path = fake_systemctl(folder / "bin", f'case "$*" in *telem-deliver@doctor*) echo "{shown}";; '
+                          "show*) ;; *) exit 1;; esac")
+    report = doctor_in(machine, SYSTEMD, PATH=path)
+    assert report.code == 0 and "the proxy of telem-deliver's environment" in report.what["network"]
+    sink.close()
+    finds(doctor_in(machine, SYSTEMD, PATH=path), "network",
+          f"the proxy of telem-deliver's environment: 127.0.0.1 port {sink.port}: nobody listens")
 
 
 # ---- limits
