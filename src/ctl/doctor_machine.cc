@@ -21,6 +21,7 @@
 #include "ctl/doctor_check.h"
 #include "ctl/kept_records.h"
 #include "ctl/system_units.h"
+#include "ctl/telemetry_user.h"
 #include "ctl/time_text.h"
 #include "ipc/unix_socket.h"
 #include "record/spool_file.h"
@@ -153,11 +154,7 @@ uid_t UidOfTelemd(const Patient& patient) {
     return st.st_uid;
   }
   if (::geteuid() != 0) return ::geteuid();
-  std::array<char, 4096> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  ::getpwnam_r("telemetry", &entry, buffer.data(), buffer.size(), &found);
-  return found == nullptr ? 0 : found->pw_uid;
+  return FindTelemetryUser().value_or(TelemetryUser()).uid;
 }
 
 Finding CheckConfiguration(const Patient& patient) {

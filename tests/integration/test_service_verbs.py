@@ -2,8 +2,12 @@
 they do without it, their words and exit codes; and which units they ask systemd for where it does.
 tests/system has them with the real one."""
 
+import pathlib
+import subprocess
+
 import pytest
 
+from support import paths
 from support.bare_machine import run, stranger
 from support.fake_systemd import FakeSystemd
 from support.frames import OPTED_OUT, TAKEN_OVER
@@ -47,12 +51,37 @@ def test_without_systemd_it_is_told_how_to_go_on(make_machine):
     code, out, err = ctl(machine, "start")
     assert (code, out) == (0, "")
     assert err.endswith(f"/bin/telemd -f {machine.config} &\n") and "systemd" in err
-    assert ctl(machine, "stop") == (0, "", "")
+    assert ctl(machine, "stop") == (0, "", told("telemd does not run. Nothing to stop."))
     machine.start()
     code, out, err = ctl(machine, "stop")
     assert (code, out) == (0, "")
     assert err.endswith(f" kill {machine.process.pid}\n")
     assert machine.is_alive()
+
+
+# Nobody made the folder of the probes: as user telemetry they could keep nothing.
+@needs_root
+@pytest.mark.parametrize("has_user", [True, False])
+def test_without_systemd_all_folders_are_made(make_machine, folder, has_user):
+    machine = make_machine()
+    modes = {machine.config_dir: 0o755, machine.spool: 0o700, machine.state: 0o755,
+             machine.log: 0o755, machine.cache: 0o755}
+    for path in modes:
+        path.rmdir()
+    users = [line for line in pathlib.Path("/etc/passwd").read_text().splitlines()
+             if not line.startswith("telemetry:")]
+    if has_user:
+        users.append("telemetry:x:61001:61002::/nonexistent:/usr/sbin/nologin")
+    (folder / "etc").mkdir()
+    (folder / "etc" / "passwd").write_text("\n".join(users) + "\n")
+    done = subprocess.run(["unshare", "-m", "sh", "-ec", f"mount -t overlay -o lowerdir='{folder}/etc':/etc "
+                           'overlay /etc; exec "$0" "$@"', paths.TELEMCTL, "--config-file", machine.config,
+                           "start"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for path, mode in modes.items():
+        seen = path.stat()
+        owner = (61001, 61002) if has_user and path != machine.config_dir else (0, 0)
+        assert (seen.st_mode & 0o7777, (seen.st_uid, seen.st_gid)) == (mode, owner), path
 
 
 def test_is_active_tells_by_its_exit_code(make_machine):
