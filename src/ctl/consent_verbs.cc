@@ -61,8 +61,9 @@ Status OptOut(const Installation& installation) {
   if (!IsThere(Marker(settings, "opt-out"))) TELEM_CHECK(Write(settings, "opt-out"));
   // A unit that does not stop is no reason to keep what is to be removed.
   const Status stopped = StopServices(installation);
-  // Asking would start it again where its socket did not stop.
-  const bool is_telemd_there = !installation.HasUnits() && LetTelemdFinish(settings);
+  // Asking would start it again where its socket did not stop, so then it may be there. One that
+  // was started by hand stays.
+  const bool is_telemd_there = !stopped || LetTelemdFinish(settings);
   TELEM_CHECK(RemoveCollectedFiles(settings, is_telemd_there));
   return stopped;
 }

@@ -68,10 +68,16 @@ Status StartServices(const Installation& installation) {
 }
 
 Status StopServices(const Installation& installation) {
-  if (installation.HasUnits()) return StopUnits();
+  if (installation.HasUnits()) {
+    const Status stopped = StopUnits();
+    // Asking would start telemd again where its socket did not stop.
+    const bool are_there = stopped || stopped.error().code != ErrorCode::kNotFound;
+    if (!stopped && (are_there || !AskStatus(installation.settings))) return stopped;
+  }
+  // Also where systemd runs the machine somebody may have started it by hand.
   const auto status = AskStatus(installation.settings);
   if (!status) return {};
-  Tell("systemd does not run it here. To stop telemd: kill " + FieldOf(status->fields, "pid"));
+  Tell("systemd does not run this telemd. To stop it: kill " + FieldOf(status->fields, "pid"));
   return {};
 }
 
@@ -108,11 +114,12 @@ int RunRestart(const Installation& installation) {
 }
 
 int RunIsActive(const Installation& installation) {
-  std::string state;
-  if (installation.HasUnits()) {
-    state = StateOfUnit("telemd.socket");
-  } else {
-    state = AskStatus(installation.settings) ? "active" : "inactive";
+  std::string state = installation.HasUnits() ? StateOfUnit("telemd.socket") : "inactive";
+  // It may have been started by hand. Where its socket is active, asking would start it.
+  if (state != "active") {
+    const auto status = AskStatus(installation.settings);
+    // Who may not ask knows as well that it is there.
+    if (status || status.error().code == ErrorCode::kDenied) state = "active";
   }
   Output output(Output::Paging::kNever);
   output.Write(TerminalLine(state) + "\n");

@@ -2,6 +2,7 @@
 they do without it, their words and exit codes; and which units they ask systemd for where it does.
 tests/system has them with the real one."""
 
+import os
 import pathlib
 import subprocess
 
@@ -12,6 +13,7 @@ from support.bare_machine import run, stranger
 from support.fake_systemd import FakeSystemd
 from support.frames import OPTED_OUT, TAKEN_OVER
 from support.marks import needs_root
+from support.telemctl import telemctl
 from support.waiting import wait_until
 
 CHANGING = ["start", "stop", "restart", "opt-out", "opt-in"]
@@ -89,6 +91,8 @@ def test_is_active_tells_by_its_exit_code(make_machine):
     assert ctl(machine, "is-active") == (3, "inactive\n", "")
     machine.start()
     assert ctl(machine, "is-active") == (0, "active\n", "")
+    done = telemctl(machine, "is-active", user="nobody" if os.geteuid() == 0 else None)
+    assert (done.returncode, done.stdout) == (0, "active\n")
 
 
 @needs_root
@@ -195,3 +199,42 @@ def test_the_configuration_says_which_unit_reports_crashes(make_systemd, crash_f
         crash_units = systemd.active() & {"crashprobe-setup.service", "crashprobe-watch.service"}
         assert crash_units == {f"crashprobe-{'watch' if watches else 'setup'}.service"}
     assert "telemd.socket" in systemd.active()
+
+
+# telemctl looked at the units alone: opting out unlinked the journal that this telemd went on writing.
+@needs_root
+def test_a_telemd_that_was_started_by_hand_is_seen(make_systemd, away):
+    systemd = make_systemd(server=away.url)
+    machine = systemd.machine.start()
+
+    def ctl(verb):
+        done = systemd.telemctl(verb)
+        return done.returncode, done.stdout, done.stderr
+
+    assert ctl("is-active") == (0, "active\n", "")
+    by_hand = told(f"systemd does not run this telemd. To stop it: kill {machine.process.pid}")
+    assert ctl("stop") == (0, "", by_hand)
+    assert machine.send(b"secret") == TAKEN_OVER
+    assert ctl("opt-out") == (0, "", by_hand)
+    machine.wait_for(collecting=False, waiting=0)
+    assert machine.journal_file.read_bytes() == b""
+    assert ctl("opt-in")[0] == 0
+    machine.wait_for(collecting=True)
+    assert machine.send(b"after") == TAKEN_OVER
+    wait_until(lambda: len(machine.journal()) == 1)
+    machine.stop()
+    systemd.deactivate("telemd.socket")
+    assert ctl("is-active") == (3, "inactive\n", "")
+    assert ctl("stop") == (0, "", "")
+
+
+# A telemd that has nothing to do with systemd's may run where no unit of ours is installed.
+@needs_root
+def test_without_our_units_a_telemd_that_was_started_by_hand_is_seen(make_systemd):
+    systemd = make_systemd()
+    systemd.uninstall()
+    done = systemd.telemctl("stop")
+    assert (done.returncode, done.stderr) == (1, told("there are no units of telemetrics"))
+    machine = systemd.machine.start()
+    done = systemd.telemctl("stop")
+    assert done.returncode == 0 and done.stderr.endswith(f" kill {machine.process.pid}\n")

@@ -14,7 +14,7 @@ shift
 while case ${{1:-}} in --) false ;; -*) true ;; *) false ;; esac; do shift; done
 case ${{1:-}} in --) shift ;; esac
 case $verb in
-  list-unit-files) for unit; do echo "$unit disabled enabled"; done ;;
+  list-unit-files) test ! -e uninstalled || exit 1; for unit; do echo "$unit disabled enabled"; done ;;
   start) for unit; do : >"active/$unit"; done ;;
   stop) for unit; do rm -f active/$unit; done ;;
   is-active) if test -e "active/$1"; then echo active; else echo inactive; exit 3; fi ;;
@@ -49,9 +49,11 @@ class FakeSystemd:
     def active(self):
         return {path.name for path in (self.folder / "active").iterdir()}
 
-    def activate(self, *units):
-        for unit in units:
-            (self.folder / "active" / unit).touch()
+    def deactivate(self, unit):
+        (self.folder / "active" / unit).unlink()
+
+    def uninstall(self):
+        (self.folder / "uninstalled").touch()
 
     def telemctl(self, *arguments, core_pattern=None):
         """With the settings of the machine where those of an installation are."""
