@@ -6,6 +6,7 @@ set(TELEMETRICS_LIB_DIR lib CACHE STRING "Where systemd looks for sysusers.d/ an
 
 # Those that start only where the user consents, and which of them `telemctl start` starts: what stays,
 # what starts others when there is something to do, and what looks once for what earlier boots left.
+# (In place of crashprobe-setup it starts crashprobe-watch where crash_forward says so.)
 set(TELEM_STARTED_UNITS telemd.socket telemd.path telem-deliver.socket hprobe.timer
   klogscanner.service oops-probe.service pstore-clean.service pstore-probe.service
   bert-probe.service)

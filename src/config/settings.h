@@ -15,7 +15,7 @@ enum class RateLimitStrategy { kSpool, kDrop };
 enum class SpoolFullPolicy { kDropNew, kDropOldest };
 enum class SpoolSync { kBatch, kAlways };
 enum class ConsentMode { kOptOut, kOptIn };
-enum class CrashForward { kOff, kFile, kSystemdCoredump };
+enum class CrashForward { kAuto, kOff, kFile, kSystemdCoredump };
 
 // Plain values; -1 switches a limit off. docs/man/telemetrics.conf.5 says what each means.
 struct Settings {
@@ -55,7 +55,7 @@ struct Settings {
 
   // What is said of crashes, and who else gets them.
   std::string crash_report_paths;
-  CrashForward crash_forward = CrashForward::kOff;
+  CrashForward crash_forward = CrashForward::kAuto;
 
   // Where everything lies.
   std::string socket_path = "/run/telem-0";

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,6 +22,9 @@ constexpr int kMaxDepth = 8;
 // from an open folder and follows none.
 class Remover {
  public:
+  enum class Mode { kRemove, kLook };  // kLook leaves everything where it is
+  explicit Remover(Mode mode) : mode_(mode) {}
+
   void RemoveFile(const std::string& folder, const char* name) {
     const auto opened = OpenFolder(folder);
     if (!opened) return Note(opened.error());
@@ -48,10 +52,20 @@ class Remover {
 
   Status result() const { return result_; }
 
+  // Whether there is something to remove, or no telling. What is empty tells nothing: locks, and
+  // the journal of a telemd that runs.
+  bool has_found() const { return has_found_ || !result_; }
+
  private:
   void Unlink(int folder, const std::string& path, const char* name) {
+    if (mode_ == Mode::kLook) return Look(folder, name);
     if (::unlinkat(folder, name, 0) == 0) return;
     Note(SystemError("remove '" + path + "/" + name + "'", errno).error());
+  }
+  void Look(int folder, const char* name) {
+    struct stat st;
+    if (::fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (!S_ISREG(st.st_mode) || st.st_size > 0) has_found_ = true;
   }
   void RemoveAllBelow(int parent, const std::string& path, const char* name, int depth) {
     const auto folder = OpenAt(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -73,20 +87,20 @@ class Remover {
       }
       if (depth == kMaxDepth) continue;
       RemoveAllBelow(folder, path, entry->d_name, depth + 1);
-      ::unlinkat(folder, entry->d_name, AT_REMOVEDIR);
+      if (mode_ == Mode::kRemove) ::unlinkat(folder, entry->d_name, AT_REMOVEDIR);
     }
   }
   void Note(const Error& error) {
     if (error.code != ErrorCode::kNotFound && result_) result_ = std::unexpected(error);
   }
 
+  Mode mode_;
   Status result_;
+  bool has_found_ = false;
 };
 
-}  // namespace
-
-Status RemoveCollectedFiles(const Settings& settings, bool telemd_runs) {
-  Remover remover;
+// All that was collected.
+void Visit(const Settings& settings, bool telemd_runs, Remover& remover) {
   remover.RemoveAllIn(settings.spool_dir, "");
   remover.RemoveAllIn(settings.state_dir, "rejected");
   for (const char* const name :
@@ -106,6 +120,19 @@ Status RemoveCollectedFiles(const Settings& settings, bool telemd_runs) {
        {"sent-events", "coredump-cursor", "journal-position", "kmsg-position"}) {
     remover.RemoveFile(settings.cache_dir, name);
   }
+}
+
+}  // namespace
+
+bool HasCollectedFiles(const Settings& settings) {
+  Remover remover(Remover::Mode::kLook);
+  Visit(settings, false, remover);
+  return remover.has_found();
+}
+
+Status RemoveCollectedFiles(const Settings& settings, bool telemd_runs) {
+  Remover remover(Remover::Mode::kRemove);
+  Visit(settings, telemd_runs, remover);
   return remover.result();
 }
 

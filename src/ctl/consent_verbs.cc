@@ -16,6 +16,7 @@
 #include "ctl/control_client.h"
 #include "ctl/kept_records.h"
 #include "ctl/service_verbs.h"
+#include "ctl/system_units.h"
 
 namespace telem {
 namespace {
@@ -57,13 +58,23 @@ bool LetTelemdFinish(const Settings& settings) {
 
 Status OptOut(const Installation& installation) {
   const Settings& settings = installation.settings;
-  TELEM_CHECK(Write(settings, "opt-out"));
+  if (!IsThere(Marker(settings, "opt-out"))) TELEM_CHECK(Write(settings, "opt-out"));
   // A unit that does not stop is no reason to keep what is to be removed.
   const Status stopped = StopServices(installation);
-  // Asking would start it again where its socket did not stop.
-  const bool is_telemd_there = !installation.HasUnits() && LetTelemdFinish(settings);
+  // Asking would start it again where its socket did not stop, so then it may be there. One that
+  // was started by hand stays.
+  const bool is_telemd_there = !stopped || LetTelemdFinish(settings);
   TELEM_CHECK(RemoveCollectedFiles(settings, is_telemd_there));
   return stopped;
+}
+
+// Whether OptOut() would find nothing to do. The marker alone does not tell: it is what comes
+// first, and a person may have made it.
+bool IsOptedOut(const Installation& installation) {
+  const Settings& settings = installation.settings;
+  if (!IsThere(Marker(settings, "opt-out"))) return false;
+  if (installation.HasUnits() && IsActive("telemd.socket")) return false;
+  return !HasCollectedFiles(settings);
 }
 
 Status OptIn(const Installation& installation) {
@@ -82,7 +93,7 @@ int Finish(const Status& done) {
 
 int RunOptOut(const Installation& installation) {
   if (!IsRoot()) return EXIT_FAILURE;
-  if (IsThere(Marker(installation.settings, "opt-out"))) {
+  if (IsOptedOut(installation)) {
     Tell("Already opted out. Nothing to do.");
     return EXIT_SUCCESS;
   }

@@ -1,6 +1,8 @@
 // What one check of `telemctl doctor` looks at and says.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -60,6 +62,10 @@ Finding CheckDelivery(const Patient& patient);
 Finding CheckSpool(const Patient& patient);
 Finding CheckRateLimit(const Patient& patient);
 Finding CheckRejected(const Patient& patient);
+
+// Who telemd is where it runs, else who it would become; and a user's name, or "uid N".
+uid_t UidOfTelemd(const Patient& patient);
+std::string NameOfUser(uid_t uid);
 
 // What helps when delivery fails for `trouble`: "503 busy", or what libcurl says.
 Finding Diagnose(const std::string& trouble);

@@ -1,8 +1,11 @@
 #include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pwd.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +19,7 @@
 #include "base/unique_fd.h"
 #include "ctl/doctor_check.h"
 #include "ctl/kept_records.h"
+#include "ctl/system_units.h"
 #include "ctl/time_text.h"
 
 namespace telem {
@@ -23,6 +27,9 @@ namespace {
 
 constexpr int kConnectMs = 5000;  // as long as telem-deliver tries
 constexpr size_t kMaxCertificates = size_t{4} * 1024 * 1024;
+
+// Of which telem-deliver@.service makes the credential `clientkey`.
+constexpr const char* kKeyOfSystemd = "/etc/credstore/telemetrics.clientkey";
 
 struct FreeAddresses {
   void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
@@ -53,16 +60,48 @@ Host HostOf(std::string_view url, std::string_view default_port, const char* set
   return host;
 }
 
-// Whom telem-deliver connects to. (A proxy of its environment is not known here.)
+// libcurl's defaults (CURLOPT_PROXY(3)).
+std::string_view PortOf(std::string_view url, std::string_view other) {
+  return url.starts_with("https:") ? std::string_view("443") : other;
+}
+
+Host HostOfProxy(std::string_view url) { return HostOf(url, PortOf(url, "1080"), "proxy"); }
+
+// Whom telem-deliver connects to, unless its environment names a proxy.
 Host FirstHost(const Settings& settings) {
-  // libcurl's defaults (CURLOPT_PROXY(3)).
-  const auto port_of = [](std::string_view url, std::string_view other) {
-    return url.starts_with("https:") ? std::string_view("443") : other;
-  };
-  if (!settings.proxy.empty()) {
-    return HostOf(settings.proxy, port_of(settings.proxy, "1080"), "proxy");
+  if (!settings.proxy.empty()) return HostOfProxy(settings.proxy);
+  return HostOf(settings.server, PortOf(settings.server, "80"), "server");
+}
+
+// Proxies that telem-deliver's environment names for such a server: it has that of telemd, where
+// telemd starts it, or of its unit. Only root, and who runs telemd, may look at the former.
+std::vector<std::string> ProxiesOfEnvironment(const Patient& patient) {
+  constexpr size_t kMaxEnvironment = size_t{4} * 1024 * 1024;
+  std::string environment;
+  if (patient.status) {
+    const auto text =
+        ReadFile("/proc/" + FieldOf(*patient.status, "pid") + "/environ", kMaxEnvironment);
+    if (text) environment = *text;
+    std::replace(environment.begin(), environment.end(), '\0', '\n');
   }
-  return HostOf(settings.server, port_of(settings.server, "80"), "server");
+  if (HasSystemd()) environment += EnvironmentOfUnit("telem-deliver@doctor.service");
+  // libcurl-env(3); HTTP_PROXY is not among them, since a web server makes it of a request.
+  const bool is_https = patient.settings().server.starts_with("https:");
+  std::vector<std::string_view> names = {"all_proxy", "ALL_PROXY"};
+  if (is_https) names.insert(names.end(), {"https_proxy", "HTTPS_PROXY"});
+  if (!is_https) names.emplace_back("http_proxy");
+  std::vector<std::string> proxies;
+  std::string_view rest = environment;
+  while (!rest.empty()) {
+    std::string_view value = TakeUntil(rest, '\n');
+    const std::string_view name = TakeUntil(value, '=');
+    if (std::find(names.begin(), names.end(), name) == names.end()) continue;
+    // A file for EnvironmentFile= may have them.
+    while (value.starts_with('"') || value.starts_with('\'')) value.remove_prefix(1);
+    while (value.ends_with('"') || value.ends_with('\'')) value.remove_suffix(1);
+    if (!value.empty()) proxies.emplace_back(value);
+  }
+  return proxies;
 }
 
 // 0, or the errno of why nobody is reached there.
@@ -136,6 +175,66 @@ constexpr std::array kByWords = {
           "is it installed? try it by hand, see telem-deliver(8)"},
 };
 
+Finding TryHost(const Host& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  const int unresolved = ::getaddrinfo(host.name.c_str(), host.port.c_str(), &hints, &list);
+  if (unresolved != 0) {
+    return Ill("the name '" + host.name + "' is not known: " + ::gai_strerror(unresolved),
+               std::string("is the name in '") + host.setting +
+                   "' right? see /etc/resolv.conf, 'getent hosts " + host.name + "'");
+  }
+  const std::unique_ptr<addrinfo, FreeAddresses> addresses(list);
+  int error = 0;
+  for (const addrinfo* each = list; each != nullptr; each = each->ai_next) {
+    error = TryConnect(*each);
+    if (error == 0) return Well(host.name + " port " + host.port + " answers");
+  }
+  Finding finding = Diagnose(std::strerror(error));
+  finding.what = host.name + " port " + host.port + ": " + finding.what;
+  return finding;
+}
+
+// Who reads the certificates.
+struct Reader {
+  std::string name;
+  uid_t uid = 0;
+  bool gets_key_from_systemd = false;
+};
+
+Reader ReaderOfCertificates(const Patient& patient) {
+  // Where systemd listens there, telem-deliver is a user who owns nothing (telem-deliver@.service).
+  const std::string& control = patient.settings().control_path;
+  const std::string socket = control.substr(0, control.rfind('/')) + "/deliver";
+  constexpr uid_t kNobody = 65534;
+  if (::access(socket.c_str(), F_OK) == 0) return {"telem-deliver", kNobody, true};
+  const uid_t telemd = UidOfTelemd(patient);
+  return {NameOfUser(telemd), telemd, false};
+}
+
+// 0, or the errno with which it fails for `reader` to open the file. Only root can find that out.
+int TryOpenAs(const Reader& reader, const std::string& path) {
+  const pid_t child = ::fork();
+  if (child < 0) return errno;
+  if (child == 0) {
+    std::array<char, 4096> buffer;
+    passwd entry{};
+    passwd* user = nullptr;
+    ::getpwuid_r(reader.uid, &entry, buffer.data(), buffer.size(), &user);
+    const gid_t group = user == nullptr ? reader.uid : user->pw_gid;
+    const int grouped =
+        user == nullptr ? ::setgroups(0, nullptr) : ::initgroups(user->pw_name, group);
+    // Where root may not become somebody else it is no reason to complain.
+    if (grouped != 0 || ::setgid(group) != 0 || ::setuid(reader.uid) != 0) ::_exit(0);
+    ::_exit(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) < 0 ? errno : 0);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
 uint64_t NumberOf(const ControlFields& fields, const char* name) {
   return ParseUnsigned(FieldOf(fields, name)).value_or(0);
 }
@@ -180,25 +279,20 @@ Finding CheckServer(const Patient& patient) {
 Finding CheckNetwork(const Patient& patient) {
   if (!patient.is_consent_given) return Skipped("without consent not one packet is sent");
   if (patient.settings().server.empty()) return Skipped("no server is set");
-  const Host host = FirstHost(patient.settings());
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  const int unresolved = ::getaddrinfo(host.name.c_str(), host.port.c_str(), &hints, &list);
-  if (unresolved != 0) {
-    return Ill(
-        "the name '" + host.name + "' is not known: " + ::gai_strerror(unresolved),
-        "is the name in 'server' right? see /etc/resolv.conf, 'getent hosts " + host.name + "'");
+  Finding found = TryHost(FirstHost(patient.settings()));
+  if (found.kind == Finding::Kind::kWell || !patient.settings().proxy.empty()) return found;
+  for (const std::string& proxy : ProxiesOfEnvironment(patient)) {
+    found = TryHost(HostOfProxy(proxy));
+    found.what = "the proxy of telem-deliver's environment: " + found.what;
+    if (found.kind == Finding::Kind::kWell) return found;
   }
-  const std::unique_ptr<addrinfo, FreeAddresses> addresses(list);
-  int error = 0;
-  for (const addrinfo* each = list; each != nullptr; each = each->ai_next) {
-    error = TryConnect(*each);
-    if (error == 0) return Well(host.name + " port " + host.port + " answers");
-  }
-  Finding finding = Diagnose(std::strerror(error));
-  finding.what = host.name + " port " + host.port + ": " + finding.what;
-  return finding;
+  // Others cannot see whether there is a proxy.
+  const bool is_delivered = patient.status && FieldOf(*patient.status, "failing") == "false" &&
+                            NumberOf(*patient.status, "last_success") > 0;
+  if (::geteuid() == 0 || !is_delivered) return found;
+  return Skipped(found.what +
+                 "; the last record was delivered, maybe by a proxy of "
+                 "telem-deliver's environment: ask as root");
 }
 
 Finding CheckCertificates(const Patient& patient) {
@@ -207,9 +301,13 @@ Finding CheckCertificates(const Patient& patient) {
       {{"cainfo", &settings.cainfo},
        {"clientcert", &settings.clientcert},
        {"clientkey", &settings.clientkey}}};
+  const Reader reader = ReaderOfCertificates(patient);
   for (const auto& [key, file] : files) {
     if (file->empty()) continue;
     const auto text = ReadFile(*file, kMaxCertificates);
+    if (!text && text.error().code == ErrorCode::kDenied && ::geteuid() != 0) {
+      return Skipped(std::string(key) + ": " + text.error().message + "; ask as root");
+    }
     if (!text) {
       return Ill(std::string(key) + ": " + text.error().message,
                  "correct its name, or let telem-deliver read it");
@@ -217,6 +315,17 @@ Finding CheckCertificates(const Patient& patient) {
     if (!text->contains("-----BEGIN ")) {
       return Ill(std::string(key) + ": there is nothing in PEM form in '" + *file + "'",
                  "openssl x509 -inform der -in FILE -out FILE.pem makes that of another form");
+    }
+    // Then systemd passes that one, whatever is named here.
+    const bool is_passed = reader.gets_key_from_systemd && file == &settings.clientkey &&
+                           ::access(kKeyOfSystemd, F_OK) == 0;
+    if (::geteuid() != 0 || is_passed) continue;
+    if (const int error = TryOpenAs(reader, *file); error != 0) {
+      return Ill(std::string(key) + ": " + reader.name + " may not read '" + *file +
+                     "': " + std::strerror(error),
+                 reader.gets_key_from_systemd
+                     ? std::string("let everybody read it; a key goes to ") + kKeyOfSystemd
+                     : "chown " + reader.name + " " + *file);
     }
   }
   if (settings.cainfo.empty()) return Well("the system's are trusted");

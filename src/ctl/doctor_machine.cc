@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -15,9 +16,12 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "config/crash_source.h"
 #include "ctl/child_output.h"
 #include "ctl/doctor_check.h"
 #include "ctl/kept_records.h"
+#include "ctl/system_units.h"
+#include "ctl/telemetry_user.h"
 #include "ctl/time_text.h"
 #include "ipc/unix_socket.h"
 #include "record/spool_file.h"
@@ -31,7 +35,6 @@ constexpr uint64_t kLittleRoom = 1024 * 1024;
 // A clock that differs by less is none to complain of.
 constexpr uint64_t kClockSlack = 24 * 3600;
 
-constexpr const char* kCorePattern = "/proc/sys/kernel/core_pattern";
 // Of crashprobe.socket.
 constexpr const char* kCrashSocket = "/run/telemetry/core";
 
@@ -42,33 +45,13 @@ std::string RealPath(const std::string& path) {
   return ::realpath(path.c_str(), real) == nullptr ? std::string() : real;
 }
 
-std::string NameOfUser(uid_t uid) {
-  std::array<char, 4096> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
-  return found == nullptr ? "uid " + std::to_string(uid) : found->pw_name;
-}
-
-// Who telemd is where it runs, else who it would become.
-uid_t UidOfTelemd(const Patient& patient) {
-  struct stat st;
-  if (patient.status && ::stat(("/proc/" + FieldOf(*patient.status, "pid")).c_str(), &st) == 0) {
-    return st.st_uid;
-  }
-  if (::geteuid() != 0) return ::geteuid();
-  std::array<char, 4096> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  ::getpwnam_r("telemetry", &entry, buffer.data(), buffer.size(), &found);
-  return found == nullptr ? 0 : found->pw_uid;
-}
-
-std::string MistakesIn(const std::vector<std::string>& mistakes) {
+std::string Joined(const std::vector<std::string>& parts, const char* between) {
   std::string text;
-  for (const std::string& mistake : mistakes) text += (text.empty() ? "" : "; ") + mistake;
+  for (const std::string& part : parts) text += (text.empty() ? "" : between) + part;
   return text;
 }
+
+std::string MistakesIn(const std::vector<std::string>& mistakes) { return Joined(mistakes, "; "); }
 
 // The first folder that telemd could not work in, and why. Root may do anything anywhere.
 std::optional<Finding> FindWrongFolder(const Patient& patient, uid_t telemd) {
@@ -119,24 +102,60 @@ std::string FindLibrary(const std::string& name) {
   return "";
 }
 
-// The library that belongs to this telemctl, wherever the two were installed.
-std::string OwnLibrary() {
-  const std::string prefix = OwnFolder() + "/..";
-  for (const char* const folder :
-       {"/lib", "/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu"}) {
-    const std::string library = RealPath(prefix + folder + "/libtelemetry.so.4");
-    if (!library.empty()) return library;
-  }
-  return "";
+// The libraries that belong to this telemctl, wherever it was installed: a machine may have those
+// of several architectures.
+std::vector<std::string> OwnLibraries() {
+  glob_t found{};
+  const std::string pattern = OwnFolder() + "/../{lib,lib64,lib/*}/libtelemetry.so.4";
+  ::glob(pattern.c_str(), GLOB_BRACE, nullptr, &found);
+  std::vector<std::string> libraries;
+  for (size_t i = 0; i < found.gl_pathc; ++i) libraries.push_back(RealPath(found.gl_pathv[i]));
+  ::globfree(&found);
+  return libraries;
 }
 
-// Whether `unit` is to be started by itself.
-bool IsEnabled(const std::string& unit) {
-  return OutputOf({"/bin/sh", "-c", "systemctl is-enabled --quiet \"$0\" 2>/dev/null", unit}, 4096)
-      .has_value();
+// Whether somebody wants crashes to be reported: at every boot, or as `telemctl start` does, until
+// the next one.
+bool AreCrashesWanted() {
+  if (!HasSystemd()) return false;
+  const std::array<const char*, 2> units = {kCrashSetupUnit, kCrashWatchUnit};
+  return std::any_of(units.begin(), units.end(),
+                     [](const char* unit) { return IsEnabled(unit) || IsActive(unit); });
+}
+
+// Where systemd-coredump has the crashes, or should have them.
+Finding CheckCoredumpWatch(std::string_view pattern, const std::string& shown) {
+  if (!IsSystemdCoredump(pattern)) {
+    return Ill("crash_forward = systemd-coredump, and crashes go to another program: " + shown,
+               "is systemd-coredump installed? systemctl restart systemd-sysctl.service gives it "
+               "back what it had; else set another crash_forward");
+  }
+  if (!IsActive(kCrashWatchUnit)) {
+    return Ill("systemd-coredump takes the crashes, and " + std::string(kCrashWatchUnit) +
+                   " does not run, which reports them: " + shown,
+               "systemctl enable --now " + std::string(kCrashWatchUnit));
+  }
+  return Well("crashes come by systemd-coredump; " + shown);
 }
 
 }  // namespace
+
+std::string NameOfUser(uid_t uid) {
+  std::array<char, 4096> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
+  return found == nullptr ? "uid " + std::to_string(uid) : found->pw_name;
+}
+
+uid_t UidOfTelemd(const Patient& patient) {
+  struct stat st;
+  if (patient.status && ::stat(("/proc/" + FieldOf(*patient.status, "pid")).c_str(), &st) == 0) {
+    return st.st_uid;
+  }
+  if (::geteuid() != 0) return ::geteuid();
+  return FindTelemetryUser().value_or(TelemetryUser()).uid;
+}
 
 Finding CheckConfiguration(const Patient& patient) {
   const LoadedSettings& loaded = patient.loaded;
@@ -162,34 +181,34 @@ Finding CheckConsent(const Patient& patient) {
              "if you consent, make the file '" + folder + "/opt-in'");
 }
 
-Finding CheckUnits(const Patient& /*patient*/) {
-  if (!Exists("/run/systemd/system")) return Well("systemd does not run this machine");
-  const auto listed =
-      OutputOf({"/bin/sh", "-c",
-                "systemctl list-units --plain --no-legend --full --state=failed "
-                "'telem*' hprobe.service 'crashprobe*' klogscanner.service "
-                "'oops-probe*' 'bert-probe*' 'pstore-*' 'journal-probe*' 2>/dev/null"},
-               64 * 1024);
-  if (!listed) return Skipped("systemctl cannot be asked: " + listed.error().message);
-  std::string failed;
-  std::string_view rest = *listed;
-  while (!rest.empty()) {
-    std::string_view line = Trim(TakeUntil(rest, '\n'));
-    if (!line.empty()) failed += (failed.empty() ? "" : ", ") + std::string(TakeUntil(line, ' '));
+Finding CheckUnits(const Patient& patient) {
+  if (!HasSystemd()) return Well("systemd does not run this machine");
+  const auto troubles = FindUnitTroubles();
+  if (!troubles) return Skipped("systemctl cannot be asked: " + troubles.error().message);
+  const auto& [failed, restarting, inactive] = *troubles;
+  if (!failed.empty()) {
+    return Ill("failed: " + Joined(failed, ", "),
+               "systemctl status " + failed.front() +
+                   " says why; then systemctl reset-failed, and start it");
   }
-  if (failed.empty()) return Well("none has failed");
-  return Ill("failed: " + failed, "systemctl status " + failed.substr(0, failed.find(',')) +
-                                      " says why; then systemctl "
-                                      "reset-failed, and start it");
+  if (!restarting.empty()) {
+    return Ill("end in failure again and again: " + Joined(restarting, ", "),
+               "systemctl status " + restarting.front() + " says why");
+  }
+  // Without consent none of them starts.
+  if (patient.is_consent_given && !inactive.empty()) {
+    return Ill("enabled, and not running: " + Joined(inactive, ", "),
+               "systemctl start " + inactive.front() + ", or disable it");
+  }
+  return Well("none has failed");
 }
 
 Finding CheckTelemd(const Patient& patient) {
   if (!patient.status) {
     if (IsNotRunning(patient.silence)) {
       return Ill(patient.silence.message,
-                 Exists("/run/systemd/system")
-                     ? "systemctl start telemd.socket"
-                     : "start 'telemd', as root or with a configuration of your own");
+                 HasSystemd() ? "systemctl start telemd.socket"
+                              : "start 'telemd', as root or with a configuration of your own");
     }
     return Ill(patient.silence.message,
                "where it is a matter of rights: ask as root, or as a member of the group adm");
@@ -254,14 +273,14 @@ Finding CheckClock(const Patient& patient) {
 }
 
 Finding CheckLibrary(const Patient& /*patient*/) {
-  const std::string own = OwnLibrary();
+  const std::vector<std::string> own = OwnLibraries();
   std::string found_ours;
   for (const char* const name : {"libtelemetry.so.4", "libtelemetry.so.3"}) {
     const std::string found = FindLibrary(name);
     if (found.empty()) continue;
-    if (own.empty() || RealPath(found) != own) {
+    if (std::find(own.begin(), own.end(), RealPath(found)) == own.end()) {
       return Ill("programs get '" + found + "', which is not of this installation" +
-                     (own.empty() ? "" : " ('" + own + "')"),
+                     (own.empty() ? "" : " ('" + own.front() + "')"),
                  "a library of telemetrics-client 1.x or 2.x believes records safe that are not: "
                  "remove it, then run ldconfig");
     }
@@ -272,7 +291,7 @@ Finding CheckLibrary(const Patient& /*patient*/) {
 }
 
 Finding CheckCorePattern(const Patient& patient) {
-  const auto text = ReadFile(kCorePattern, 4096);
+  const auto text = ReadFile(kCorePatternFile, 4096);
   if (!text) return Skipped(text.error().message);
   std::string_view pattern = Trim(*text);
   const std::string shown = "core_pattern is '" + PrintableAscii(pattern, 120) + "'";
@@ -293,17 +312,16 @@ Finding CheckCorePattern(const Patient& patient) {
     return Ill(shown + ", and nobody listens there: crashes are lost",
                "systemctl restart crashprobe.socket crashprobe-setup.service");
   }
-  const bool is_wanted = Exists("/run/systemd/system") && IsEnabled("crashprobe-setup.service");
-  if (!is_wanted) return Well("crashprobe is not set up; " + shown);
-  const bool is_systemds = pattern.contains("systemd-coredump");
-  if (is_systemds && patient.settings().crash_forward == CrashForward::kSystemdCoredump) {
-    return Well("crashes come by systemd-coredump; " + shown);
+  if (!AreCrashesWanted()) return Well("crashprobe is not set up; " + shown);
+  if (IsSystemdCoredumpWanted(patient.settings(), pattern)) {
+    return CheckCoredumpWatch(pattern, shown);
   }
   return Ill("crashes go to another program: " + shown,
-             is_systemds ? "crash_forward = systemd-coredump, or systemctl restart "
-                           "crashprobe-setup.service"
-                         : "find out who sets it (sysctl.d?), then systemctl restart "
-                           "crashprobe-setup.service");
+             IsSystemdCoredump(pattern)
+                 ? "crash_forward = systemd-coredump, or systemctl restart "
+                   "crashprobe-setup.service"
+                 : "find out who sets it (sysctl.d?), then systemctl restart "
+                   "crashprobe-setup.service");
 }
 
 }  // namespace telem

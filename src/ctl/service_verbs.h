@@ -24,7 +24,8 @@ struct Installation {
 int RunStart(const Installation& installation);
 int RunStop(const Installation& installation);
 int RunRestart(const Installation& installation);
-// Prints the state of telemd.socket; 0 only when it is active.
+// Prints the state of telemd.socket, or that a telemd which systemd does not run is active; 0 only
+// when it is active.
 int RunIsActive(const Installation& installation);
 
 // Whether root runs this; complains in the words of 1.x where not.

@@ -94,8 +94,8 @@ class StatusPrinter {
       line = Colored("not collecting", kYellow, colors_) +
              (wants_opt_in ? " (nobody has opted in)" : " (opted out)") + ", running since ";
     }
-    const auto started = Number("started");
-    line += started ? LocalTimeText(*started) : "-";
+    const auto since = Number(Is("collecting") ? "collecting_since" : "started");
+    line += since ? LocalTimeText(*since) : "-";
     if (IsNull("server")) return line + "; no server is set, records stay on this machine";
     if (!Is("delivery_enabled")) {
       return line + "; delivery is switched off, records stay on this machine";

@@ -26,6 +26,7 @@ class StatusTextTest : public testing::Test {
             {"pid", "4711"},
             {"started", "1795445479"},
             {"collecting", "true"},
+            {"collecting_since", "1795445539"},
             {"consent", "opt-out"},
             {"delivery_enabled", "true"},
             {"server", "https://collector.example/v2/collector"},
@@ -68,7 +69,7 @@ class StatusTextTest : public testing::Test {
 
 TEST_F(StatusTextTest, TellsEverythingInOneView) {
   EXPECT_EQ(StatusText(Collecting(), kNow, false),
-            "collecting since Mon 2026-11-23 14:51:19 UTC; sending to "
+            "collecting since Mon 2026-11-23 14:52:19 UTC; sending to "
             "https://collector.example/v2/collector (v2)\n"
             "  version        3.0.0, pid 4711\n"
             "  consent        opt-out: collects unless someone opted out\n"
@@ -95,14 +96,15 @@ TEST_F(StatusTextTest, SaysFirstWhyNothingIsCollectedOrSent) {
   StatusFields status = Collecting();
   status["server"] = "";
   EXPECT_EQ(Headline(status),
-            "collecting since Mon 2026-11-23 14:51:19 UTC; no server is set, records stay on this "
+            "collecting since Mon 2026-11-23 14:52:19 UTC; no server is set, records stay on this "
             "machine");
   status = Collecting();
   status["delivery_enabled"] = "false";
   EXPECT_THAT(Headline(status), HasSubstr("; delivery is switched off, records stay"));
   status = Collecting();
   status["collecting"] = "false";
-  EXPECT_THAT(Headline(status), StartsWith("not collecting (opted out), running since Mon"));
+  EXPECT_THAT(Headline(status),
+              StartsWith("not collecting (opted out), running since Mon 2026-11-23 14:51:19"));
   EXPECT_THAT(Headline(status), HasSubstr("; the server is https://collector.example/"));
   status["consent"] = "opt-in";
   EXPECT_THAT(Headline(status), StartsWith("not collecting (nobody has opted in), running since"));

@@ -2,9 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <functional>
+#include <map>
 #include <string_view>
 
+#include "base/files.h"
 #include "base/text.h"
+#include "config/crash_source.h"
 #include "ctl/child_output.h"
 
 namespace telem {
@@ -24,6 +29,38 @@ std::vector<std::string> Split(std::string_view names) {
   std::vector<std::string> list;
   while (!names.empty()) list.emplace_back(TakeUntil(names, ':'));
   return list;
+}
+
+// Those of a template are many, each with a name of its own.
+void AddInstances(std::vector<std::string>& units) {
+  for (std::string& unit : units) {
+    if (const size_t at = unit.find('@'); at != std::string::npos) unit.insert(at + 1, "*");
+  }
+}
+
+using Properties = std::map<std::string, std::string, std::less<>>;
+
+// One block of `systemctl show`: a line a property, and an empty one behind the last.
+Properties TakeProperties(std::string_view& shown) {
+  Properties properties;
+  while (!shown.empty()) {
+    std::string_view line = TakeUntil(shown, '\n');
+    if (line.empty()) break;
+    const std::string_view name = TakeUntil(line, '=');
+    properties.emplace(name, line);
+  }
+  return properties;
+}
+
+// Whether it is enabled, and should be there as long as nobody stops it.
+bool ShouldBeActive(Properties& unit) {
+  if (unit["UnitFileState"] != "enabled") return false;
+  // It does its work and is gone.
+  if (unit["Type"] == "oneshot" && unit["RemainAfterExit"] == "no") return false;
+  // A socket, path or timer starts it when there is something to do.
+  if (!unit["TriggeredBy"].empty()) return false;
+  // It was to start, and its conditions said no: in a container for instance.
+  return unit["ConditionTimestampMonotonic"] == "0" || unit["ConditionResult"] == "yes";
 }
 
 // Those that systemd has and may start.
@@ -54,24 +91,81 @@ Status Act(const char* verb, const std::vector<std::string>& units) {
 
 bool HasSystemd() { return ::access("/run/systemd/system", F_OK) == 0; }
 
-Status StartUnits() {
+Status StartUnits(const Settings& settings) {
   // Only those folders that are ours.
   TELEM_CHECK(OutputOf({"systemd-tmpfiles", "--create", "telemetrics.conf"}, kMaxOutput));
   // `consent` in the configuration may be another one than at boot (telemetrics-generator).
   TELEM_CHECK(Systemctl({"daemon-reload"}));
-  TELEM_TRY(const auto units, Usable(Split(TELEM_STARTED_UNITS)));
+  std::vector<std::string> wanted = Split(TELEM_STARTED_UNITS);
+  // Where it cannot be read, crashprobe-setup is the one to tell why.
+  const auto pattern = ReadFile(kCorePatternFile, kMaxOutput);
+  if (IsSystemdCoredumpWanted(settings, pattern ? *pattern : "")) {
+    std::replace(wanted.begin(), wanted.end(), std::string(kCrashSetupUnit),
+                 std::string(kCrashWatchUnit));
+  }
+  TELEM_TRY(const auto units, Usable(wanted));
   return Act("start", units);
 }
 
 Status StopUnits() {
   std::vector<std::string> units = Split(TELEM_UNITS);
   TELEM_TRY(units, Usable(units));
-  // Those of a template are many, each with a name of its own.
-  for (std::string& unit : units) {
-    if (const size_t at = unit.find('@'); at != std::string::npos) unit.insert(at + 1, "*");
-  }
+  AddInstances(units);
   // In one go: systemd starts nothing through a socket or path that is about to stop.
   return Act("stop", units);
+}
+
+Result<UnitTroubles> FindUnitTroubles() {
+  std::vector<std::string> units = Split(TELEM_UNITS);
+  units.emplace_back("telem-collector.service");
+  AddInstances(units);
+  std::vector<std::string> arguments = {
+      "show",
+      "--property=Id,ActiveState,SubState,UnitFileState,Type,RemainAfterExit,TriggeredBy,"
+      "ConditionResult,ConditionTimestampMonotonic",
+      "--"};
+  arguments.insert(arguments.end(), units.begin(), units.end());
+  TELEM_TRY(const std::string shown, Systemctl(std::move(arguments)));
+  UnitTroubles troubles;
+  std::string_view rest = shown;
+  while (!rest.empty()) {
+    Properties unit = TakeProperties(rest);
+    const std::string& state = unit["ActiveState"];
+    if (state == "failed") {
+      troubles.failed.push_back(unit["Id"]);
+    } else if (unit["SubState"].starts_with("auto-restart")) {
+      troubles.restarting.push_back(unit["Id"]);
+    } else if (state == "inactive" && ShouldBeActive(unit)) {
+      troubles.inactive.push_back(unit["Id"]);
+    }
+  }
+  return troubles;
+}
+
+std::string EnvironmentOfUnit(const std::string& unit) {
+  const auto shown = Systemctl({"show", "--property=Environment,EnvironmentFiles", "--", unit});
+  std::string_view rest = shown ? std::string_view(*shown) : "";
+  std::string environment;
+  while (!rest.empty()) {
+    std::string_view line = TakeUntil(rest, '\n');
+    const std::string_view property = TakeUntil(line, '=');
+    if (property == "Environment") {
+      while (!line.empty()) environment += std::string(TakeUntil(line, ' ')) + "\n";
+    } else if (property == "EnvironmentFiles") {
+      // "/etc/example (ignore_errors=yes)"
+      const auto text = ReadFile(std::string(TakeUntil(line, ' ')), kMaxOutput);
+      if (text) environment += *text + "\n";
+    }
+  }
+  return environment;
+}
+
+bool IsActive(const std::string& unit) { return StateOfUnit(unit) == "active"; }
+
+bool IsEnabled(const std::string& unit) {
+  return OutputOf({"/bin/sh", "-c", "systemctl is-enabled --quiet -- \"$0\" 2>/dev/null", unit},
+                  kMaxOutput)
+      .has_value();
 }
 
 std::string StateOfUnit(const std::string& unit) {

@@ -17,7 +17,7 @@
 #include "ctl/terminal_text.h"
 #include "ctl/time_text.h"
 #include "record/record_id.h"
-#include "store/journal_reader.h"
+#include "store/journal_line.h"
 
 namespace telem {
 namespace {
@@ -103,26 +103,30 @@ class HelloTest {
   }
 
   Status Follow() {
-    JournalReader journal(settings_.log_dir + "/journal");
     const SystemClock clock;
     const MonotonicTime end = clock.Monotonic() + options_.timeout;
-    std::optional<JournalEntry> seen;
+    bool is_journaled = false;
     std::string last_trouble;
     while (true) {
-      std::optional<JournalEntry> news;
-      const Status read = journal.ReadNew([&](const JournalEntry& entry, bool) {
-        if (entry.event_id == event_id_) news = entry;
-      });
-      if (!read) return WithContext("cannot follow it in the journal", read.error());
-      if (news) {
-        seen = news;
-        if (news->state != RecordState::kSpooled) return Finish(*news);
-        Tell("spool", "waits as " + news->record_id);
+      TELEM_TRY(const auto record, FindInJournal());
+      if (record) {
+        if (FieldOf(*record, "state") != NameOf(RecordState::kSpooled)) return Finish(*record);
+        if (!is_journaled) Tell("spool", "waits as " + FieldOf(*record, "id"));
+        is_journaled = true;
       }
-      if (clock.Monotonic() >= end) return GiveUp(seen.has_value());
+      if (clock.Monotonic() >= end) return GiveUp(is_journaled);
       TellTrouble(last_trouble);
       std::this_thread::sleep_for(kPause);
     }
+  }
+
+  // By telemd: it answers also those who may not read the file.
+  Result<std::optional<ControlFields>> FindInJournal() {
+    auto answer = AskOnce(settings_.control_path,
+                          FlatJsonWriter().Add("command", "journal-show").Add("name", event_id_));
+    if (answer) return std::move(answer->fields);
+    if (answer.error().code == ErrorCode::kNotFound) return std::nullopt;
+    return std::unexpected(std::move(answer.error()));
   }
 
   // What hinders delivery at the moment, once.
@@ -135,13 +139,14 @@ class HelloTest {
     Tell("delivery", trouble);
   }
 
-  Status Finish(const JournalEntry& entry) {
-    const std::string why = entry.detail.empty() ? "" : ": " + entry.detail;
-    if (entry.state == RecordState::kDelivered) {
+  Status Finish(const ControlFields& record) {
+    const std::string state = FieldOf(record, "state");
+    if (state == NameOf(RecordState::kDelivered)) {
       Tell("delivered", "the server has it");
       return {};
     }
-    return Stuck("the record was " + std::string(NameOf(*entry.state)) + why);
+    const std::string detail = FieldOf(record, "detail");
+    return Stuck("the record was " + state + (detail == "-" ? "" : ": " + detail));
   }
 
   Status GiveUp(bool is_journaled) {

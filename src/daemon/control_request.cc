@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kMaxFileName = 255;
 constexpr size_t kMaxReason = 100;
 
-enum class NameRule { kNone, kRecordId, kSpoolFile, kAnyFile };
+enum class NameRule { kNone, kRecordId, kEventId, kSpoolFile, kAnyFile };
 
 struct Command {
   std::string_view name;
@@ -36,6 +36,7 @@ constexpr std::array kCommands = {
     Command{"rejected-show", ControlCommand::kRejectedShow, NameRule::kAnyFile, false},
     Command{"rejected-retry", ControlCommand::kRejectedRetry, NameRule::kAnyFile, true},
     Command{"rejected-drop", ControlCommand::kRejectedDrop, NameRule::kAnyFile, true},
+    Command{"journal-show", ControlCommand::kJournalShow, NameRule::kEventId, false},
 };
 
 bool IsGoodName(NameRule rule, const std::string& name) {
@@ -43,6 +44,7 @@ bool IsGoodName(NameRule rule, const std::string& name) {
     case NameRule::kNone:
       return true;
     case NameRule::kRecordId:
+    case NameRule::kEventId:  // of the same form
       return ParseRecordId(name).has_value();
     case NameRule::kSpoolFile:
       return ParseSpoolFileName(name).has_value();

@@ -20,6 +20,7 @@ enum class ControlCommand {
   kRejectedShow,
   kRejectedRetry,
   kRejectedDrop,
+  kJournalShow,
 };
 
 // Whether it changes what is kept; that is for root and telemd's own user.
@@ -29,8 +30,8 @@ struct ControlRequest {
   ControlCommand command = ControlCommand::kStatus;
   // Another request follows on this connection.
   bool keep_open = false;
-  // Which record: its id (spool-show, spool-drop), the name of its spool file (spool-import), or
-  // that of its file among the rejected ones.
+  // Which record: its id (spool-show, spool-drop), the name of its spool file (spool-import), that
+  // of its file among the rejected ones, or its event id (journal-show).
   std::string name;
   // spool-drop: why, for the journal; empty where the person gave no reason.
   std::string reason;

@@ -28,7 +28,8 @@ TEST(ControlRequestTest, ReadsEachCommand) {
       {R"("command": "rejected-list")", ControlCommand::kRejectedList},
       {R"("command": "rejected-show", "name": "fv8OEq")", ControlCommand::kRejectedShow},
       {R"("command": "rejected-retry", "name": "fv8OEq")", ControlCommand::kRejectedRetry},
-      {R"("command": "rejected-drop", "name": "fv8OEq")", ControlCommand::kRejectedDrop}};
+      {R"("command": "rejected-drop", "name": "fv8OEq")", ControlCommand::kRejectedDrop},
+      {R"("command": "journal-show", "name": ")" + id + "\"", ControlCommand::kJournalShow}};
   for (const auto& [line, command] : commands) {
     const auto request = Parse(line);
     ASSERT_TRUE(request) << line << ": " << request.error().message;
@@ -50,6 +51,7 @@ TEST(ControlRequestTest, ReadsWhatGoesWithACommand) {
 TEST(ControlRequestTest, KnowsWhatChangesSomething) {
   EXPECT_FALSE(IsChanging(ControlCommand::kStatus));
   EXPECT_FALSE(IsChanging(ControlCommand::kSpoolShow));
+  EXPECT_FALSE(IsChanging(ControlCommand::kJournalShow));
   EXPECT_TRUE(IsChanging(ControlCommand::kSpoolFlush));
   EXPECT_TRUE(IsChanging(ControlCommand::kRejectedRetry));
 }

@@ -562,8 +562,9 @@ std::string Daemon::MakeStatus() {
   json.Add("version", TELEM_VERSION).Add("pid", static_cast<int64_t>(::getpid()));
   add_time("started", started_);
   add_time("counting_since", counting_since_);
-  json.Add("collecting", consent_.IsGiven())
-      .Add("consent", settings_.consent == ConsentMode::kOptIn ? "opt-in" : "opt-out")
+  json.Add("collecting", consent_.IsGiven());
+  add_time("collecting_since", consent_.IsGiven() ? std::optional(consent_seen_) : std::nullopt);
+  json.Add("consent", settings_.consent == ConsentMode::kOptIn ? "opt-in" : "opt-out")
       .Add("delivery_enabled", settings_.record_server_delivery_enabled)
       .Add("server", settings_.server)
       .Add("server_protocol", settings_.server_protocol)

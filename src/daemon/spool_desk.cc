@@ -10,6 +10,7 @@
 #include "base/flat_json.h"
 #include "base/text.h"
 #include "store/journal_ids.h"
+#include "store/journal_search.h"
 
 namespace telem {
 namespace {
@@ -131,6 +132,8 @@ Result<SpoolDesk::Teller> SpoolDesk::Serve(const ControlRequest& request) {
       return RetryRejected(request.name);
     case ControlCommand::kRejectedDrop:
       return DropRejected(request.name);
+    case ControlCommand::kJournalShow:
+      return ShowJournaled(request.name);
   }
   return Fail(ErrorCode::kInvalid, "unknown command");
 }
@@ -350,6 +353,36 @@ Result<SpoolDesk::Teller> SpoolDesk::DropRejected(const std::string& wanted) {
   LeaveRejected();
   ++parts_.counters.evicted;
   return TellOnce(FlatJsonWriter().Add("result", "dropped"));
+}
+
+// ---- what became of them
+
+Result<SpoolDesk::Teller> SpoolDesk::ShowJournaled(const std::string& event_id) {
+  auto opened = JournalSearch::Open(parts_.settings.log_dir + "/journal", event_id);
+  if (!opened && opened.error().code == ErrorCode::kNotFound) return NoSuchRecord("is journaled");
+  if (!opened) return std::unexpected(opened.error());
+  // A function can be copied, a descriptor cannot.
+  const auto search = std::make_shared<JournalSearch>(std::move(*opened));
+  return [search](std::string& out) {
+    const auto more = search->ReadSome();
+    if (more && *more) return true;
+    FlatJsonWriter json;
+    if (!more) {
+      json.Add("error", more.error().message);
+    } else if (const auto& found = search->found()) {
+      json.Add("id", found->record_id).Add("time", static_cast<int64_t>(found->time));
+      if (found->state) {
+        json.Add("state", NameOf(*found->state));
+      } else {
+        json.AddNull("state");
+      }
+      json.Add("detail", found->detail);
+    } else {
+      json.Add("error", NoSuchRecord("is journaled").error().message).Add("not_found", true);
+    }
+    out += json.Finish() + "\n";
+    return false;
+  };
 }
 
 // ---- what they share

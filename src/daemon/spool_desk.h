@@ -1,5 +1,5 @@
 // SpoolDesk: what a person may ask about single records, and do with them, through the control
-// socket: those that wait, and those that were rejected. One a connection.
+// socket: those that wait, those that were rejected, and what became of one. One a connection.
 //
 // Nothing in here grows with the spool: lists are read from the folder as they are told, records
 // come and go in pieces. What a person does is counted and journaled like what telemd does by
@@ -69,6 +69,7 @@ class SpoolDesk final : public ControlSession {
   Result<Teller> ShowRejected(const std::string& name);
   Result<Teller> RetryRejected(const std::string& name);
   Result<Teller> DropRejected(const std::string& name);
+  Result<Teller> ShowJournaled(const std::string& event_id);
 
   Status CheckMaySend() const;
   void LetWait(const WaitingRecord& record, const SpoolFileParts& parts, const char* what);

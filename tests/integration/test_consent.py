@@ -243,6 +243,22 @@ def test_consent_has_a_start(consenting, mode, sink):
     assert wait_until(lambda: since(machine), what="consent_since") >= first
 
 
+# `telemctl status` told the start of the process.
+def test_status_tells_since_when_there_is_consent(consenting, mode):
+    machine = consenting()
+    withdraw(machine, mode)
+    machine.start()
+    status = machine.wait_for(collecting=False, collecting_since=None)
+    wait_until(lambda: time.time() >= status["started"] + 1, what="another second")
+    give(machine, mode)
+    status = machine.wait_for(collecting=True)
+    assert status["started"] < status["collecting_since"] <= time.time()
+    since = time.strftime("%a %Y-%m-%d %H:%M:%S UTC", time.gmtime(status["collecting_since"]))
+    assert answer(machine, "status").startswith(f"collecting since {since};")
+    withdraw(machine, mode)
+    machine.wait_for(collecting=False, collecting_since=None)
+
+
 def test_without_consent_it_has_no_start(make_machine, sink):
     machine = make_machine(server=sink.url, consent="opt-in")
     (machine.state / "consent_since").write_text("1700000000\n")

@@ -74,6 +74,28 @@ def test_a_mistake_is_named(machine, line, error):
     assert machine.ask(line)["error"] == error
 
 
+def test_the_journal_tells_what_became_of_a_record(machine, talk, away):
+    machine.configure(server=away.url)
+    machine.reload()
+    events = [f"{number:032x}" for number in range(3)]
+    for event in events[:2]:
+        assert machine.send(event_id=event) == TAKEN_OVER
+
+    def ask(event):
+        talk.ask(command="journal-show", name=event, keep_open=True)
+        return talk.line()
+
+    for event in events[:2]:
+        assert ask(event)["state"] == "spooled"
+    assert ask(events[2])["not_found"] is True
+    away.start()
+    machine.reload()
+    machine.wait_for(delivered=2)
+    for line in machine.journal():
+        answer = ask(line.event_id)
+        assert (answer["id"], answer["state"]) == (line.record_id, "delivered")
+
+
 def test_a_request_without_end_is_not_read_for_ever(machine):
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(DEADLINE)

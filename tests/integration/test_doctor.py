@@ -117,16 +117,57 @@ def fake_systemctl(folder, script):
     return f"{folder}:{os.environ['PATH']}"
 
 
+def fake_units(folder, *units):
+    """A systemctl that knows these; each a dict of properties that differ from those of a unit at work."""
+    usual = {"ActiveState": "active", "SubState": "running", "UnitFileState": "enabled", "Type": "simple",
+             "RemainAfterExit": "no", "TriggeredBy": "", "ConditionResult": "yes",
+             "ConditionTimestampMonotonic": "17"}
+    shown = "\n".join("".join(f"{name}={value}\n" for name, value in {**usual, **unit}.items())
+                      for unit in units)
+    number = len(list(folder.iterdir()))
+    (folder / f"units-{number}").write_text(shown)
+    return fake_systemctl(folder / f"bin-{number}",
+                          f"case $1 in show) cat '{folder}/units-{number}';; *) exit 1;; esac")
+
+
 @needs_root
 def test_a_dead_unit(well, folder):
-    path = fake_systemctl(folder / "bin", 'case $1 in list-units) echo "telem-collector.service '
-                          'loaded failed failed"; echo "telem-deliver@7.service loaded failed failed";; '
-                          '*) exit 1;; esac')
+    path = fake_units(folder, {"Id": "telem-collector.service", "ActiveState": "failed"},
+                      {"Id": "telemd.socket"},
+                      {"Id": "telem-deliver@7.service", "ActiveState": "failed", "UnitFileState": "static"})
     finds(doctor_in(well, SYSTEMD, PATH=path), "units",
           "failed: telem-collector.service, telem-deliver@7.service",
           "systemctl status telem-collector.service")
-    path = fake_systemctl(folder / "bin2", "[ $1 = list-units ]")
+    path = fake_units(folder, {"Id": "telemd.socket"})
     assert doctor_in(well, SYSTEMD, PATH=path).code == 0
+
+
+# With Restart=on-failure and some seconds between two attempts a unit is never "failed".
+@needs_root
+def test_a_unit_that_fails_again_and_again(well, folder):
+    path = fake_units(folder, {"Id": "telemd.socket"},
+                      {"Id": "klogscanner.service", "ActiveState": "activating", "SubState": "auto-restart"})
+    finds(doctor_in(well, SYSTEMD, PATH=path), "units", "again and again: klogscanner.service",
+          "systemctl status klogscanner.service")
+
+
+@needs_root
+def test_a_unit_that_is_enabled_and_does_not_run(well, folder):
+    gone = {"ActiveState": "inactive", "SubState": "dead"}
+    at_rest = [
+        {"Id": "journal-probe.service", "UnitFileState": "disabled", **gone},
+        {"Id": "oops-probe.service", "Type": "oneshot", **gone},
+        {"Id": "telemd.service", "Type": "notify", "TriggeredBy": "telemd.socket telemd.path", **gone},
+        {"Id": "klogscanner.service", "ConditionResult": "no", **gone}]
+    assert doctor_in(well, SYSTEMD, PATH=fake_units(folder, *at_rest)).code == 0
+    # Nobody has tried to start it yet: no condition has said anything.
+    new = {"Id": "hprobe.timer", "ConditionResult": "no", "ConditionTimestampMonotonic": "0", **gone}
+    path = fake_units(folder, *at_rest, {"Id": "telemd.path", **gone}, new)
+    finds(doctor_in(well, SYSTEMD, PATH=path), "units",
+          "enabled, and not running: telemd.path, hprobe.timer", "systemctl start telemd.path")
+    well.opt_out()
+    report = doctor_in(well, SYSTEMD, PATH=path)
+    assert report.kind["units"] == "well", report.text
 
 
 def test_telemd_does_not_run(well):
@@ -209,6 +250,18 @@ def test_an_old_library(well, folder, name):
     assert done.returncode == 0, done.stdout
 
 
+def test_a_library_of_an_architecture_of_its_own(well, folder):
+    program = folder / "bin" / "telemctl"
+    library = folder / "lib" / "riscv64-linux-gnu" / "libtelemetry.so.4"
+    for path, original in ((program, paths.TELEMCTL), (library, paths.LIBTELEMETRY)):
+        path.parent.mkdir(parents=True)
+        shutil.copy(original, path)
+    done = subprocess.run([program, "--config-file", well.config, "doctor"],
+                          env={**os.environ, "LD_LIBRARY_PATH": str(library.parent)},
+                          capture_output=True, text=True)
+    assert Report(done).code == 0, done.stdout
+
+
 def core_pattern(folder, text):
     file = folder / f"pattern-{len(list(folder.iterdir()))}"
     file.write_text(text + "\n")
@@ -219,15 +272,36 @@ def core_pattern(folder, text):
 def test_a_core_pattern_that_another_program_has_taken(well, folder):
     theirs = core_pattern(folder, "|/usr/share/apport/apport -p%p")
     assert doctor_in(well, theirs).code == 0  # crashprobe is not set up
-    path = fake_systemctl(folder / "bin", "exit 0")  # it is enabled
-    finds(doctor_in(well, f"{SYSTEMD}\n{theirs}", PATH=path), "core pattern",
-          "crashes go to another program: core_pattern is '|/usr/share/apport/apport -p%p'",
-          "systemctl restart crashprobe-setup.service")
-    systemds = core_pattern(folder, "|/lib/systemd/systemd-coredump %P")
-    finds(doctor_in(well, f"{SYSTEMD}\n{systemds}", PATH=path), "core pattern",
+    # `telemctl start` enables nothing.
+    for verb, is_set_up in (("is-enabled", '[ "$4" = crashprobe-setup.service ]'),
+                            ("is-active", '[ "$3" = crashprobe-setup.service ] && echo active')):
+        path = fake_systemctl(folder / verb, f"case $1 in show) ;; {verb}) {is_set_up};; "
+                              "*) exit 1;; esac")
+        finds(doctor_in(well, f"{SYSTEMD}\n{theirs}", PATH=path), "core pattern",
+              "crashes go to another program: core_pattern is '|/usr/share/apport/apport -p%p'",
+              "systemctl restart crashprobe-setup.service")
+
+
+# systemd-coredump had the crashes, nobody read what it wrote down, and doctor said that all was well.
+@needs_root
+def test_a_core_pattern_of_systemd_coredumps(well, folder):
+    systemds = f"{SYSTEMD}\n{core_pattern(folder, '|/lib/systemd/systemd-coredump %P')}"
+    set_up = fake_systemctl(folder / "set-up", '[ $1 = show ] || case "$*" in '
+                            '*crashprobe-setup*) echo active;; *) exit 1;; esac')
+    watched = fake_systemctl(folder / "watched", '[ $1 = show ] || case "$*" in '
+                             '*crashprobe-watch*) echo active;; *) exit 1;; esac')
+    for crash_forward in (None, "systemd-coredump"):
+        well.configure(crash_forward=crash_forward)
+        finds(doctor_in(well, systemds, PATH=set_up), "core pattern",
+              "crashprobe-watch.service does not run", "systemctl enable --now crashprobe-watch.service")
+        report = doctor_in(well, systemds, PATH=watched)
+        assert report.code == 0 and "come by systemd-coredump" in report.what["core pattern"]
+    plain = f"{SYSTEMD}\n{core_pattern(folder, 'core')}"
+    finds(doctor_in(well, plain, PATH=watched), "core pattern", "crashes go to another program",
+          "is systemd-coredump installed?")
+    well.configure(crash_forward="off")
+    finds(doctor_in(well, systemds, PATH=set_up), "core pattern",
           "crashes go to another program", "crash_forward = systemd-coredump")
-    well.configure(crash_forward="systemd-coredump")
-    assert doctor_in(well, f"{SYSTEMD}\n{systemds}", PATH=path).code == 0
 
 
 @needs_root
@@ -405,9 +479,79 @@ def test_a_file_of_certificates_that_is_none(well, folder, key):
     finds(doctor(well), "certificates", f"{key}: there is nothing in PEM form in", "openssl x509")
 
 
+# doctor said to a member of adm that the key was wrong, and to root that it was right, whoever read it.
+@needs_root
+def test_a_key_that_not_everybody_may_read(well, folder):
+    key = folder / "client.key"
+    key.write_text("-----BEGIN PRIVATE KEY-----\n")
+    key.chmod(0o600)
+    well.configure(clientkey=key)
+    report = doctor(well, user="nobody", group="adm")
+    assert (report.code, report.kind["certificates"]) == (0, "skip")
+    assert "ask as root" in report.what["certificates"]
+    assert doctor(well).code == 0  # telemd runs as root here, and telem-deliver with it
+    # Behind a socket of its own it is nobody who could read it.
+    (well.control.parent / "deliver").touch()
+    finds(doctor(well), "certificates", f"clientkey: telem-deliver may not read '{key}'",
+          "/etc/credstore/telemetrics.clientkey")
+    key.chmod(0o644)
+    assert doctor(well).code == 0
+
+
+@needs_root
+def test_a_key_that_telemds_user_may_not_read(make_machine, sink, folder):
+    machine = make_machine(server=sink.url)
+    for path in (machine.spool, machine.state, machine.log, machine.config_dir, machine.socket.parent):
+        shutil.chown(path, "nobody")
+    machine.start(user="nobody")
+    key = folder / "client.key"
+    key.write_text("-----BEGIN PRIVATE KEY-----\n")
+    key.chmod(0o600)
+    machine.configure(clientkey=key)
+    finds(doctor(machine), "certificates", f"clientkey: nobody may not read '{key}': Permission denied",
+          f"chown nobody {key}")
+    shutil.chown(key, "nobody")
+    assert doctor(machine).code == 0
+
+
 def test_a_proxy_that_is_not_there(well, away):
     well.configure(proxy=f"http://127.0.0.1:{away.port}")
     finds(doctor(well), "network", f"127.0.0.1 port {away.port}: nobody listens")
+
+
+# docs/operating.md names this way to a server that is not to be reached without it.
+@needs_root
+def test_a_proxy_of_the_environment(make_machine, sink, folder):
+    machine = make_machine(server="http://no-such-host.invalid/v2/collector")
+    proxy = f"http://127.0.0.1:{sink.port}"
+    machine.start(http_proxy=proxy)
+    assert machine.send() == TAKEN_OVER
+    machine.wait_for(delivered=1)
+    report = doctor(machine)
+    assert report.code == 0 and "the proxy of telem-deliver's environment" in report.what["network"]
+    # Who may not look at telemd's environment is not told that something is wrong.
+    report = doctor(machine, user="nobody", group="adm")
+    assert (report.code, report.kind["network"]) == (0, "skip")
+    assert "ask as root" in report.what["network"]
+
+
+@needs_root
+@pytest.mark.parametrize("place", ["Environment", "EnvironmentFiles"])
+def test_a_proxy_of_the_environment_of_the_unit(make_machine, sink, away, folder, place):
+    machine = make_machine(server=away.url).start()
+    proxy = f"http_proxy=http://127.0.0.1:{sink.port}"
+    if place == "EnvironmentFiles":
+        (folder / "environment").write_text(f'# ours\nA=b\nhttp_proxy="{proxy[11:]}"\n')
+        shown = f"EnvironmentFiles={folder}/environment (ignore_errors=no)"
+    else:
+        shown = f"Environment=A=b {proxy}"
+    path = fake_systemctl(folder / "bin", f'case "$*" in *telem-deliver@doctor*) echo "{shown}";; '
+                          "show*) ;; *) exit 1;; esac")
+    report = doctor_in(machine, SYSTEMD, PATH=path)
+    assert report.code == 0 and "the proxy of telem-deliver's environment" in report.what["network"]
+    sink.close()
+    finds(doctor_in(machine, SYSTEMD, PATH=path), "network",
+          f"the proxy of telem-deliver's environment: 127.0.0.1 port {sink.port}: nobody listens")
 
 
 # ---- limits

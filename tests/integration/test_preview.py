@@ -12,6 +12,7 @@ from support import paths
 from support.crashes import CRASHPROBE, Report, needs_crashprobe
 from support.frames import MAX_PAYLOAD, TAKEN_OVER, header_text, sample_headers, spool_file_bytes
 from support.http_sink import HANG, Answer
+from support.marks import needs_root
 from support.telemctl import answer, complaint, on_terminal, telemctl
 from support.waiting import wait_until
 
@@ -192,6 +193,16 @@ def test_test_follows_a_record_to_the_server(machine, sink):
     [request] = sink.wait_for(1)
     assert request.headers["classification"] == "org.clearlinux/hello/world"
     assert request.body == b"hello\n"
+
+
+# The record arrived, and the test of a member of adm failed: only telemd's user may read the journal.
+@needs_root
+def test_test_needs_no_rights_but_to_ask(make_machine, sink):
+    machine = make_machine(server=sink.url).start()
+    assert machine.journal_file.stat().st_mode & 0o777 == 0o640
+    done = telemctl(machine, "test", user="nobody", group="adm")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("delivered")
 
 
 def test_test_says_what_the_server_said(machine, sink):

@@ -1,11 +1,19 @@
 """telemctl start, stop, restart, is-active, opt-out and opt-in where systemd does not run telemd: what
-they do without it, their words and exit codes. tests/system has them with systemd."""
+they do without it, their words and exit codes; and which units they ask systemd for where it does.
+tests/system has them with the real one."""
+
+import os
+import pathlib
+import subprocess
 
 import pytest
 
+from support import paths
 from support.bare_machine import run, stranger
+from support.fake_systemd import FakeSystemd
 from support.frames import OPTED_OUT, TAKEN_OVER
 from support.marks import needs_root
+from support.telemctl import telemctl
 from support.waiting import wait_until
 
 CHANGING = ["start", "stop", "restart", "opt-out", "opt-in"]
@@ -45,7 +53,7 @@ def test_without_systemd_it_is_told_how_to_go_on(make_machine):
     code, out, err = ctl(machine, "start")
     assert (code, out) == (0, "")
     assert err.endswith(f"/bin/telemd -f {machine.config} &\n") and "systemd" in err
-    assert ctl(machine, "stop") == (0, "", "")
+    assert ctl(machine, "stop") == (0, "", told("telemd does not run. Nothing to stop."))
     machine.start()
     code, out, err = ctl(machine, "stop")
     assert (code, out) == (0, "")
@@ -53,11 +61,38 @@ def test_without_systemd_it_is_told_how_to_go_on(make_machine):
     assert machine.is_alive()
 
 
+# Nobody made the folder of the probes: as user telemetry they could keep nothing.
+@needs_root
+@pytest.mark.parametrize("has_user", [True, False])
+def test_without_systemd_all_folders_are_made(make_machine, folder, has_user):
+    machine = make_machine()
+    modes = {machine.config_dir: 0o755, machine.spool: 0o700, machine.state: 0o755,
+             machine.log: 0o755, machine.cache: 0o755}
+    for path in modes:
+        path.rmdir()
+    users = [line for line in pathlib.Path("/etc/passwd").read_text().splitlines()
+             if not line.startswith("telemetry:")]
+    if has_user:
+        users.append("telemetry:x:61001:61002::/nonexistent:/usr/sbin/nologin")
+    (folder / "etc").mkdir()
+    (folder / "etc" / "passwd").write_text("\n".join(users) + "\n")
+    done = subprocess.run(["unshare", "-m", "sh", "-ec", f"mount -t overlay -o lowerdir='{folder}/etc':/etc "
+                           'overlay /etc; exec "$0" "$@"', paths.TELEMCTL, "--config-file", machine.config,
+                           "start"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for path, mode in modes.items():
+        seen = path.stat()
+        owner = (61001, 61002) if has_user and path != machine.config_dir else (0, 0)
+        assert (seen.st_mode & 0o7777, (seen.st_uid, seen.st_gid)) == (mode, owner), path
+
+
 def test_is_active_tells_by_its_exit_code(make_machine):
     machine = make_machine()
     assert ctl(machine, "is-active") == (3, "inactive\n", "")
     machine.start()
     assert ctl(machine, "is-active") == (0, "active\n", "")
+    done = telemctl(machine, "is-active", user="nobody" if os.geteuid() == 0 else None)
+    assert (done.returncode, done.stdout) == (0, "active\n")
 
 
 @needs_root
@@ -102,6 +137,26 @@ def test_opting_out_leaves_nothing_that_was_collected(make_machine, away):
     assert machine.status()["machine_id"] != machine_id
 
 
+# Interrupted once it had written the marker, it could not be finished: "Already opted out".
+@needs_root
+@pytest.mark.parametrize("runs", [True, False])
+def test_opting_out_goes_on_where_it_was_interrupted(make_machine, away, runs):
+    machine = make_machine(server=away.url).start()
+    assert machine.send(b"secret") == TAKEN_OVER
+    (machine.cache / "kmsg-position").write_text("seen")
+    if not runs:
+        machine.stop()
+    machine.opt_out()
+    if runs:
+        machine.wait_for(collecting=False, waiting=0)
+    assert machine.journal() and (machine.state / "machine_id").exists()
+    assert ctl(machine, "opt-out")[0] == 0
+    assert ctl(machine, "opt-out") == (0, "", told("Already opted out. Nothing to do."))
+    left = [path for folder in (machine.spool, machine.state, machine.log, machine.cache)
+            for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 0]
+    assert left == []
+
+
 # The folders are telemd's, and root removes: a link there must lead it nowhere.
 @needs_root
 def test_opting_out_follows_no_link(make_machine, folder):
@@ -116,3 +171,70 @@ def test_opting_out_follows_no_link(make_machine, folder):
     assert (precious / "file").read_text() == "keep"
     assert machine.spool_files() == []
     assert not (machine.log / "records").is_symlink()
+
+
+# ---- with systemd
+
+
+@pytest.fixture
+def make_systemd(make_machine, folder):
+    return lambda **settings: FakeSystemd(folder, make_machine(**settings))
+
+
+SYSTEMDS = "|/lib/systemd/systemd-coredump %P %u %g %s %t %c %h"
+
+
+# `telemctl restart` stopped crashprobe-watch and started crashprobe-setup, which leaves core_pattern to
+# systemd-coredump where it is told to: from then on no crash was reported.
+@needs_root
+@pytest.mark.parametrize("crash_forward, pattern, watches", [
+    ("systemd-coredump", SYSTEMDS, True), ("systemd-coredump", "core", True),
+    (None, SYSTEMDS, True), (None, "core", False), (None, "|/usr/bin/crashprobe -p %e", False),
+    ("off", SYSTEMDS, False), ("file", SYSTEMDS, False)])
+def test_the_configuration_says_which_unit_reports_crashes(make_systemd, crash_forward, pattern, watches):
+    systemd = make_systemd(crash_forward=crash_forward)
+    for verb in ("start", "restart"):
+        done = systemd.telemctl(verb, core_pattern=pattern)
+        assert done.returncode == 0, done.stderr
+        crash_units = systemd.active() & {"crashprobe-setup.service", "crashprobe-watch.service"}
+        assert crash_units == {f"crashprobe-{'watch' if watches else 'setup'}.service"}
+    assert "telemd.socket" in systemd.active()
+
+
+# telemctl looked at the units alone: opting out unlinked the journal that this telemd went on writing.
+@needs_root
+def test_a_telemd_that_was_started_by_hand_is_seen(make_systemd, away):
+    systemd = make_systemd(server=away.url)
+    machine = systemd.machine.start()
+
+    def ctl(verb):
+        done = systemd.telemctl(verb)
+        return done.returncode, done.stdout, done.stderr
+
+    assert ctl("is-active") == (0, "active\n", "")
+    by_hand = told(f"systemd does not run this telemd. To stop it: kill {machine.process.pid}")
+    assert ctl("stop") == (0, "", by_hand)
+    assert machine.send(b"secret") == TAKEN_OVER
+    assert ctl("opt-out") == (0, "", by_hand)
+    machine.wait_for(collecting=False, waiting=0)
+    assert machine.journal_file.read_bytes() == b""
+    assert ctl("opt-in")[0] == 0
+    machine.wait_for(collecting=True)
+    assert machine.send(b"after") == TAKEN_OVER
+    wait_until(lambda: len(machine.journal()) == 1)
+    machine.stop()
+    systemd.deactivate("telemd.socket")
+    assert ctl("is-active") == (3, "inactive\n", "")
+    assert ctl("stop") == (0, "", "")
+
+
+# A telemd that has nothing to do with systemd's may run where no unit of ours is installed.
+@needs_root
+def test_without_our_units_a_telemd_that_was_started_by_hand_is_seen(make_systemd):
+    systemd = make_systemd()
+    systemd.uninstall()
+    done = systemd.telemctl("stop")
+    assert (done.returncode, done.stderr) == (1, told("there are no units of telemetrics"))
+    machine = systemd.machine.start()
+    done = systemd.telemctl("stop")
+    assert done.returncode == 0 and done.stderr.endswith(f" kill {machine.process.pid}\n")

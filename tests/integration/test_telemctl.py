@@ -146,6 +146,7 @@ def status_of(**changes):
     now = int(time.time())
     return {
         "version": "3.0.0", "pid": 4711, "started": now - 3600, "collecting": True,
+        "collecting_since": now - 1800,
         "consent": "opt-out", "delivery_enabled": True, "server": "https://c.example/v2/collector",
         "server_protocol": "v2", "machine_id": "ab" * 16, "machine_id_created": now - 7300,
         "machine_id_static": False, "frames": 20, "refused_malformed": 2, "refused_too_large": 1,
@@ -206,9 +207,9 @@ def test_status_tells_people_everything_telemd_knows(machine):
         done = machine.ctl("status")
     assert telemd.request == b'{"command": "status"}\n'
     assert (done.returncode, done.stderr) == (0, "")
-    started = time.strftime("%a %Y-%m-%d %H:%M:%S UTC", time.gmtime(status["started"]))
+    since = time.strftime("%a %Y-%m-%d %H:%M:%S UTC", time.gmtime(status["collecting_since"]))
     assert done.stdout.splitlines()[0] == (
-        f"collecting since {started}; sending to https://c.example/v2/collector (v2)")
+        f"collecting since {since}; sending to https://c.example/v2/collector (v2)")
     rows = dict((text[2:17].rstrip(), text[17:]) for text in done.stdout.splitlines()[1:])
     assert rows["accepted"] == "14" and rows["delivered"] == "9" and rows["rejected"] == "1"
     assert rows["waiting"].startswith("5, oldest of ") and rows["waiting"].endswith("(5 min ago)")
@@ -235,7 +236,7 @@ def test_status_tells_people_everything_telemd_knows(machine):
     ],
 )
 def test_status_says_first_what_matters(machine, changes, headline):
-    status = status_of(started=1795445599, **changes)
+    status = status_of(started=1795445599, collecting_since=1795445599, **changes)
     with Telemd(machine.control, answering(json.dumps(status).encode() + b"\n")):
         done = machine.ctl("status")
     assert done.stdout.splitlines()[0] == headline.replace("TIME", "Mon 2026-11-23 14:53:19 UTC")

@@ -25,7 +25,7 @@ def _programs_for_everybody():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="telem-programs-"))
     folder.chmod(0o755)
     atexit.register(shutil.rmtree, folder)
-    for program in (TELEMD, TELEM_DELIVER, TELEMCTL):
+    for program in (TELEMD, TELEM_DELIVER, TELEMCTL, TELEM_RECORD_GEN):
         copy = folder / program.relative_to(BUILD)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(program, copy)

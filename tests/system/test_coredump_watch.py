@@ -70,12 +70,14 @@ def test_what_systemd_coredump_takes_is_told_once(guest, sink, tmp_path):
                       "/lib/systemd/systemd-coredump")
     with core_pattern(handler.pattern(COREDUMP_WORDS), 16):
         # Before anybody watches, while somebody does, and again after a restart.
+        guest.run("systemctl", "stop", "crashprobe-watch.service")
         pids = crash(guest)
-        guest.run("systemctl", "start", "crashprobe-watch.service")
+        guest.run("telemctl", "start")
         pids += crash(guest)
         wait_until(lambda: pids_told(sink) == sorted(pids),
                    what=lambda: f"{pids}: {pids_told(sink)} {handler.errors()} {guest.system_journal()}")
-        guest.run("systemctl", "restart", "crashprobe-watch.service")
+        # It stopped the one that reports crashes, and started the one that does not here.
+        guest.run("telemctl", "restart")
         pids += crash(guest)
         wait_until(lambda: pids_told(sink) == sorted(pids),
                    what=lambda: f"{pids}: {pids_told(sink)} {guest.system_journal()}")
@@ -95,7 +97,6 @@ def test_what_systemd_coredump_takes_is_told_once(guest, sink, tmp_path):
 def test_a_loop_is_counted_here_too(guest, sink, tmp_path):
     handler = Handler(tmp_path, "nsenter", "-t", guest.leader, "-a", "--",
                       "/lib/systemd/systemd-coredump")
-    guest.run("systemctl", "start", "crashprobe-watch.service")
     with core_pattern(handler.pattern(COREDUMP_WORDS), 16):
         crash(guest, 8)
 

@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "config/crash_source.h"
 
 namespace telem {
 namespace {
@@ -83,10 +84,6 @@ bool IsRootAMount() {
   return false;
 }
 
-bool IsSystemdCoredump(std::string_view pattern) {
-  return pattern.starts_with('|') && pattern.contains("systemd-coredump");
-}
-
 }  // namespace
 
 Result<std::string> CorePattern::Read(const char* name) const {
@@ -122,7 +119,7 @@ std::vector<std::string> CorePattern::Wanted() const {
 Status CorePattern::SetUp() {
   TELEM_TRY(const std::string pattern, Read("core_pattern"));
   TELEM_TRY(const std::string limit, Read("core_pipe_limit"));
-  if (IsSystemdCoredump(pattern) && settings_.crash_forward == CrashForward::kSystemdCoredump) {
+  if (IsSystemdCoredump(pattern) && IsSystemdCoredumpWanted(settings_, pattern)) {
     return Fail(ErrorCode::kBusy, "systemd-coredump keeps core_pattern, as crash_forward says");
   }
   Saved saved{pattern, limit, ""};

@@ -104,9 +104,14 @@ TEST_F(CorePatternTest, LeavesAPatternAloneThatSomebodyElseHasSetSince) {
 
 TEST_F(CorePatternTest, LeavesSystemdCoredumpWhereItShallStay) {
   Set("core_pattern", "|/lib/systemd/systemd-coredump %P\n");
-  settings_.crash_forward = CrashForward::kSystemdCoredump;
-  EXPECT_FALSE(Pattern().SetUp().has_value());
-  EXPECT_EQ(Get("core_pattern"), "|/lib/systemd/systemd-coredump %P");
+  for (const CrashForward theirs : {CrashForward::kAuto, CrashForward::kSystemdCoredump}) {
+    settings_.crash_forward = theirs;
+    EXPECT_FALSE(Pattern().SetUp().has_value());
+    EXPECT_EQ(Get("core_pattern"), "|/lib/systemd/systemd-coredump %P");
+  }
+  settings_.crash_forward = CrashForward::kOff;
+  EXPECT_TRUE(Pattern().SetUp().has_value());
+  EXPECT_NE(Get("core_pattern"), "|/lib/systemd/systemd-coredump %P");
 }
 
 TEST(ExpandCorePatternTest, NamesFilesAsTheKernelDoes) {
