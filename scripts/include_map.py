@@ -32,8 +32,8 @@ MAY_INCLUDE = {
     # through the public header, as a stranger's probe would
     "probes": ["base", "record", "config", "include"],
     "probes/crash": ["base", "record", "config", "unwind", "include"],
-    # shows people the bytes that libtelemetry would send
-    "probes/common": ["base", "record", "config", "client", "include"],
+    # shows people the bytes that libtelemetry would send, and asks telemd's journal what it has had
+    "probes/common": ["base", "record", "config", "store", "client", "include"],
     "ctl": ["base", "record", "config", "ipc", "store"],
     "collector": ["base", "record", "config"],
 }

@@ -233,6 +233,23 @@ def test_a_full_spool_keeps_the_report(make_machine, away, log):
     assert oops_files(machine) == []
 
 
+# telemd writes down what it refuses under the event's id. Taken for "telemd has had it" when the report
+# was tried again, its only copy was removed.
+def test_a_report_that_the_limit_refused_is_sent_when_there_is_room(make_machine, sink, log):
+    machine = make_machine(server=sink.url, rate_limit_strategy="drop", record_burst_limit=1).start()
+    assert machine.send() == 0
+    log.write_bytes(report(0))
+    code, _, said = scan(machine, log)
+    assert code == 0 and "telemd's limit on records is reached; the report waits" in said
+    code, _, said = oopsprobe(machine)
+    assert code == 1 and "limit on records" in said and len(oops_files(machine)) == 1
+    machine.configure(record_burst_limit=1000)
+    machine.reload()
+    wait_until(lambda: oopsprobe(machine)[0] == 0)
+    wait_until(lambda: guilty_of(sink.requests) == ["drain"])
+    assert oops_files(machine) == []
+
+
 def test_files_are_left_to_oopsprobe_where_that_is_asked(machine, sink, log):
     log.write_bytes(report(0))
     assert scan(machine, log, "--files") == (0, "", "")

@@ -252,6 +252,22 @@ def test_a_full_spool_keeps_the_files(make_machine, away, pstore):
     wait_until(lambda: guilty_of(away.requests) == ["drain"])
 
 
+# As test_a_report_that_the_limit_refused_is_sent_when_there_is_room: the refusal is in telemd's journal.
+def test_a_limit_that_is_reached_keeps_the_files(make_machine, sink, pstore):
+    machine = make_machine(server=sink.url, rate_limit_strategy="drop", record_burst_limit=1).start()
+    assert machine.send() == 0
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    for _ in range(2):
+        code, _, said = call(machine, "pstoreprobe")
+        assert code == 1 and "limit on records" in said and len(kept(machine)) == 1
+    machine.configure(record_burst_limit=1000)
+    machine.reload()
+    wait_until(lambda: call(machine, "pstoreprobe")[0] == 0)
+    wait_until(lambda: guilty_of(sink.requests) == ["drain"])
+    assert kept(machine) == []
+
+
 def test_what_cannot_be_read_is_said_and_costs_only_itself(machine, sink, pstore):
     put(pstore, "dmesg-erst-1", b"\xff" * 5000)
     put(pstore, "dmesg-erst-2.enc.z", b"\x28\xb5\x2f\xfd not zlib")

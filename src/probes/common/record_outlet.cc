@@ -96,9 +96,8 @@ bool RecordOutlet::IsBeforeConsent(std::chrono::sys_seconds when) const {
 Status RecordOutlet::HandOnce(const ProbeRecord& record) const {
   if (!options_.post) return Hand(record);
   const SentEvents events(settings_.cache_dir + "/sent-events", settings_.log_dir + "/journal");
-  // The journal knows events, not aspects of them.
-  const std::string_view in_journal = record.aspect.empty() ? record.event_id : std::string_view();
-  return events.SendOnce(record.event_id + record.aspect, in_journal, [&] { return Hand(record); });
+  return events.SendOnce(record.event_id + record.aspect, record.event_id,
+                         [&] { return Hand(record); });
 }
 
 }  // namespace telem
