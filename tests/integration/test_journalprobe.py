@@ -53,11 +53,14 @@ def journal(folder):
 
 @pytest.fixture
 def config(folder):
-    for name in ("etc", "state", "cache"):
+    for name in ("etc", "state", "log", "cache"):
         (folder / name).mkdir()
     path = folder / "telemetrics.conf"
     path.write_text(f"[settings]\nsocket_path = {folder}/socket\nconfig_dir = {folder}/etc\n"
-                    f"state_dir = {folder}/state\ncache_dir = {folder}/cache\n")
+                    f"state_dir = {folder}/state\ncache_dir = {folder}/cache\n"
+                    f"log_dir = {folder}/log\n")
+    # The user has consented before any of it.
+    (folder / "state" / "consent_since").write_text("1000000000\n")
     return path
 
 
@@ -297,6 +300,17 @@ def test_nothing_from_before_consent_is_told(config, journal, listen, start):
     journal.add(failure("after.service"), at=now + 1)
     probe = start()
     wait_for_frames(server, 1, probe)
+    assert units(payloads_of(server)) == ["after.service"]
+
+
+# telemd has not run yet, as behind an installation: nobody has written down since when there is consent.
+def test_without_a_start_of_consent_it_begins_with_the_probe(config, journal, listen, start):
+    (config.parent / "state" / "consent_since").unlink()
+    server = listen()
+    journal.add(failure("before.service"), at=time.time() - 60)
+    journal.add(failure("after.service"), at=time.time() + 60)
+    probe = start()
+    wait_until(lambda: records_of(server), what=probe.said)
     assert units(payloads_of(server)) == ["after.service"]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 
 import pytest
@@ -375,6 +376,34 @@ def test_what_the_kernel_reported_before_the_consent_is_not_sent(machine, sink, 
     assert scan(machine, log) == (0, "", "")
     wait_for_guilty(sink, "after")
     assert machine.status()["accepted"] == 1
+
+
+# telemd writes down since when there is consent; a probe that runs before its first start, as behind an
+# installation, took the missing file for "since ever".
+def test_before_telemd_has_ever_run_consent_has_just_begun(make_machine, log):
+    machine = make_machine()
+    log.write_bytes(report(0, "before", start=0) + report(6, "after"))
+    code, _, said = scan(machine, log)
+    assert code == 0 and said.count("the report waits in") == 1
+    [file] = oops_files(machine)
+    assert "after" in file.read_text() and "before" not in file.read_text()
+
+
+# Under systemd a telemd that nobody sends a record to is not there to note it.
+def test_where_the_start_of_consent_is_not_known_telemd_is_woken(make_machine, log):
+    machine = make_machine()
+    log.write_bytes(quiet(0, 3))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as activated:
+        activated.bind(str(machine.socket))
+        activated.listen()
+        machine.socket.chmod(0o666)
+        activated.setblocking(False)
+        assert scan(machine, log) == (0, "", "")
+        activated.accept()[0].close()
+        consent_long_ago(machine)
+        assert scan(machine, log) == (0, "", "")
+        with pytest.raises(BlockingIOError):
+            activated.accept()
 
 
 # ---- command lines

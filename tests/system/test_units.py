@@ -415,6 +415,8 @@ def test_a_line_of_the_kernels_log_arrives(guest, sink):
                 "[Unit]\nConditionVirtualization=\n[Service]\nExecStart=\nDeviceAllow=\n"
                 f"ExecStart={guest.find('klogscanner')} --kmsg /etc/kmsg\n")
     guest.write("/etc/kmsg", KERNEL_REPORT)
+    # It is from the start of this boot, and there was consent before.
+    guest.write("/var/lib/telemetry/consent_since", "1000000000\n")
     guest.run("systemctl", "daemon-reload")
     guest.run("telemctl", "start")
     assert b"example_probe" in wait_for_record(sink, "/kernel/warning").body

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "config/consent.h"
+#include "ipc/unix_socket.h"
 #include "probes/common/sent_events.h"
 #include "record/headers.h"
 #include "telemetry.h"
@@ -87,10 +88,14 @@ Status RecordOutlet::Hand(const ProbeRecord& record) const {
   return {};
 }
 
+void RecordOutlet::EnsureConsentStart() const {
+  if (!options_.post || ReadConsentSince(settings_)) return;
+  // A telemd that is away notes it when it comes.
+  (void)ConnectWithoutWaiting(settings_.socket_path);
+}
+
 bool RecordOutlet::IsBeforeConsent(std::chrono::sys_seconds when) const {
-  if (!options_.post) return false;
-  const auto since = ReadConsentSince(settings_);
-  return since && when < *since;
+  return options_.post && when < ReadConsentStart(settings_, opened_);
 }
 
 Status RecordOutlet::HandOnce(const ProbeRecord& record) const {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/command_line.h"
 #include "base/result.h"
 #include "config/settings.h"
@@ -65,7 +66,9 @@ class RecordOutlet {
   static Result<RecordOutlet> Open(const ProbeOptions& options);
   // Of a probe that has read it.
   RecordOutlet(ProbeOptions options, Settings settings)
-      : options_(std::move(options)), settings_(std::move(settings)) {}
+      : options_(std::move(options)),
+        settings_(std::move(settings)),
+        opened_(std::chrono::floor<std::chrono::seconds>(SystemClock().Now())) {}
 
   // Whether records are wanted: the user has not opted out, or they are only shown.
   bool IsWanted() const;
@@ -82,12 +85,18 @@ class RecordOutlet {
   // Whether records are sent, and not only shown.
   bool posts() const { return options_.post; }
 
-  // Whether evidence of this time is from before the user's consent, and so must not be sent.
+  // For probes that look back. Where nobody has written down yet since when there is consent, wakes
+  // telemd, which does; else a machine whose telemd has nothing to do would never know.
+  void EnsureConsentStart() const;
+
+  // Whether evidence of this time is from before the user's consent, and so must not be sent. While
+  // the start of consent is not written down, that is all from before this was opened.
   bool IsBeforeConsent(std::chrono::sys_seconds when) const;
 
  private:
   ProbeOptions options_;
   Settings settings_;
+  std::chrono::sys_seconds opened_;
 };
 
 }  // namespace telem

@@ -47,6 +47,7 @@ Status JournalProbe::Run() {
   TELEM_CHECK(loop_.Open());
   every_error_ = !HasPrivacyFilters(settings_);
   if (options_.post) {
+    outlet_.EnsureConsentStart();
     TELEM_TRY(file_, LockedJournalState::Open(StatePath(settings_, options_.directory)));
     state_ = file_->state;
     consent_.Look();
@@ -116,8 +117,8 @@ Result<JournalProbe::Outcome> JournalProbe::ReadOn() {
 JournalProbe::Outcome JournalProbe::Report(const JournalEntry& entry) {
   auto finding = FindInEntry(entry, every_error_);
   if (!finding) return Outcome::kDone;
-  const auto consent_since = ReadConsentSince(settings_);
-  if (consent_since && entry.realtime < consent_since->time_since_epoch()) return Outcome::kDone;
+  const auto when = std::chrono::floor<seconds>(entry.realtime);
+  if (outlet_.IsBeforeConsent(std::chrono::sys_seconds(when))) return Outcome::kDone;
   FailureCounts counts = state_.counts;
   uint64_t held = 0;
   const auto telling = counts.Judge(finding->unit, finding->failure, clock_.Now(), held);
