@@ -95,6 +95,20 @@ def start(config, journal):
         probe.kill()
 
 
+@pytest.fixture
+def journalprobe_of(journal):
+    """Starts journalprobes that send to the telemd of a machine."""
+    probes = []
+
+    def begin(machine):
+        probes.append(JournalProbe(machine.config, journal.folder))
+        return probes[-1]
+
+    yield begin
+    for probe in probes:
+        probe.kill()
+
+
 def records_of(server):
     """Headers by name and payload. A probe that was killed may have connected and sent nothing."""
     return [parse_frame(frame) for frame in server.frames if frame]
@@ -240,8 +254,47 @@ def test_killed_at_any_moment_it_loses_nothing(journal, listen, start, moment):
     wait_until(lambda: "end.service" in units(payloads_of(server)), what=probe.said)
     second = event_ids_of(server)
     assert len(set(first + second)) == count + 1
-    # What was taken over as it was killed may come again, and has its event id.
+    # What was taken over as it was killed may come again, and has its event id: this daemon has no journal
+    # that could be asked.
     assert len(first + second) <= count + 2
+
+
+# Killed after telemd's answer, before it noted so: telemd's journal knows.
+def test_a_kill_between_the_answer_and_the_note_repeats_nothing(machine, journal, journalprobe_of):
+    journal.add(failure("one.service"))
+    probe = journalprobe_of(machine)
+    wait_until(lambda: "one.service" in kept(machine.config, journal), what=probe.said)
+    probe.kill()
+    position(machine.config, journal).unlink()
+    sent = machine.cache / "sent-events"
+    begun, done = sent.read_text().splitlines()
+    assert begun == done + " ?"
+    sent.write_text(begun + "\n")
+    journal.add(failure("two.service"))
+    probe = journalprobe_of(machine)
+    wait_until(lambda: "two.service" in kept(machine.config, journal), what=probe.said)
+    machine.wait_for(accepted=2)
+
+
+# The same of failures that are only counted, whose record no entry stands for.
+def test_a_kill_repeats_no_count(machine, journal, journalprobe_of):
+    journal.add(*[failure("loop.service", invocation) for invocation in range(1, 16)])
+    journal.add(failure("other.service"))
+    probe = journalprobe_of(machine)
+    wait_until(lambda: "other.service" in kept(machine.config, journal), what=probe.said)
+    probe.kill()
+    an_hour_passes(machine.config, journal)
+    before = kept(machine.config, journal)
+    probe = journalprobe_of(machine)
+    machine.wait_for(accepted=12)
+    wait_until(lambda: " 5 " not in kept(machine.config, journal), what=probe.said)
+    probe.kill()
+    position(machine.config, journal).write_text(before)
+    journal.add(failure("two.service"))
+    probe = journalprobe_of(machine)
+    wait_until(lambda: "two.service" in kept(machine.config, journal), what=probe.said)
+    wait_until(lambda: " 5 " not in kept(machine.config, journal), what=probe.said)
+    machine.wait_for(accepted=13)
 
 
 def test_what_is_not_from_systemd_is_not_believed(config, journal):
