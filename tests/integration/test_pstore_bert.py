@@ -283,10 +283,18 @@ def test_what_cannot_be_read_is_said_and_costs_only_itself(machine, sink, pstore
     assert code == 0
     assert "erst-1': its first line does not say which part" in said
     assert "erst-2.enc.z': compressed in a way that is not zlib's" in said
-    requests = sink.wait_for(2)
-    assert sorted(request.headers["classification"] for request in requests) == [
-        "org.clearlinux/kernel/bug", "org.clearlinux/kernel/panic"]
+    requests = sink.wait_for(4)
+    reasons = sorted(re.search(r"^Reason: (.*)$", request.body.decode(), re.M)[1]
+                     for request in requests)
+    assert reasons == [
+        "BUG: kernel NULL pointer dereference, address: 0000000000000008",
+        "Panic, of which no report was kept",
+        # Two files of one moment are one crash.
+        "the log of a crash, which cannot be read: compressed in a way that is not zlib's, or damaged",
+        "the log of a crash, which cannot be read: its first line does not say which part of which "
+        "dump it is"]
     assert kept(machine) == []
+    machine.wait_for(accepted=4)
 
 
 def test_it_shows_what_it_would_send_from_any_folder_and_keeps_it(make_machine, pstore):
@@ -302,6 +310,17 @@ def test_a_crash_from_before_the_consent_is_not_sent(machine, sink, pstore):
     wait_until((machine.state / "consent_since").exists)
     put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops("before"), when=1_000_000_000)
     put(pstore, "dmesg-erst-2", "Oops#1 Part1\n" + oops("after", 20))
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "after")
+    assert kept(machine) == [] and machine.status()["accepted"] == 1
+
+
+# The crash was after it; the log of that boot has more.
+def test_of_a_crash_after_the_consent_nothing_from_before_is_sent(machine, sink, pstore):
+    (machine.state / "consent_since").write_text(f"{WHEN - 60}\n")
+    put(pstore, "dmesg-erst-1", "Panic#1 Part1\n" + oops("before", 10) + oops("after", 4000) +
+        "<0>[ 4001.000000] Kernel panic - not syncing: Fatal exception\n")
     assert clean(machine, pstore) == (0, "", "")
     assert call(machine, "pstoreprobe") == (0, "", "")
     wait_for_guilty(sink, "after")

@@ -38,8 +38,9 @@ Status SendDumps(const std::string& boot_id, std::vector<PstoreFile> files,
   for (const PstoreDump& dump : JoinDumps(std::move(files))) {
     for (const std::string& flaw : dump.flaws) Complain(flaw);
     paths.insert(paths.end(), dump.paths.begin(), dump.paths.end());
-    if (outlet.IsBeforeConsent(dump.time)) continue;
-    for (ProbeRecord& record : MakeDumpRecords(dump, boot_id)) records.push_back(std::move(record));
+    auto of_dump =
+        MakeDumpRecords(dump, boot_id, [&](auto when) { return outlet.IsBeforeConsent(when); });
+    for (ProbeRecord& record : of_dump) records.push_back(std::move(record));
   }
   DropWhatPanicsTell(records);
   for (const ProbeRecord& record : records) {
