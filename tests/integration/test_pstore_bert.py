@@ -5,11 +5,13 @@ import os
 import re
 import struct
 import subprocess
+import time
 import zlib
 
 import pytest
 from support import paths
-from support.kernel_log import LATER, guilty_of, record, scan, wait_for_guilty
+from support.kernel_log import (
+    LATER, consent_long_ago, guilty_of, record, scan, wait_for_guilty)
 from support.marks import needs_root, needs_strace
 from support.waiting import wait_until
 
@@ -350,7 +352,16 @@ def bert():
     return struct.pack("<IIIII", 0, 0, 0, len(section), 1) + section
 
 
-def test_a_bert_table_gives_one_record_a_boot(machine, sink, folder):
+@pytest.fixture
+def consenting(machine):
+    """A machine with telemd running, whose user has consented long before this boot."""
+    wait_until((machine.state / "consent_since").exists)
+    consent_long_ago(machine)
+    return machine
+
+
+def test_a_bert_table_gives_one_record_a_boot(consenting, sink, folder):
+    machine = consenting
     (folder / "bert").write_bytes(bert())
     for _ in range(2):
         assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
@@ -365,7 +376,23 @@ def test_a_bert_table_gives_one_record_a_boot(machine, sink, folder):
     assert {len(line) for line in lines[:-1]} == {76}
 
 
-def test_a_bert_table_of_any_bytes_is_sent_as_it_is(machine, sink, folder):
+# The error was before this boot, and who consents within it has not agreed to tell of that. Opting out and
+# in again forgot what was sent, so that the same table went out once more.
+def test_a_bert_table_from_before_the_consent_is_not_sent(consenting, sink, folder):
+    machine = consenting
+    (folder / "bert").write_bytes(bert())
+    assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    machine.wait_for(accepted=1)
+    (machine.cache / "sent-events").unlink()
+    (machine.state / "consent_since").write_text(f"{int(time.time())}\n")
+    assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    (machine.state / "consent_since").unlink()
+    assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    assert machine.status()["accepted"] == 1
+
+
+def test_a_bert_table_of_any_bytes_is_sent_as_it_is(consenting, sink, folder):
+    machine = consenting
     table = bytes(range(256)) * 2000
     (folder / "bert").write_bytes(table)
     assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
@@ -388,6 +415,7 @@ def test_no_bert_table_is_no_matter_and_a_missing_file_is(make_machine, folder):
 
 def test_while_telemd_is_away_the_table_is_told_later(make_machine, sink, folder):
     machine = make_machine(server=sink.url)
+    consent_long_ago(machine)
     (folder / "bert").write_bytes(bert())
     code, _, said = call(machine, "bertprobe", "--table", folder / "bert")
     assert code == 1 and "telemd does not run" in said

@@ -1,6 +1,9 @@
 // bertprobe: sends what firmware tells of the error that ended the boot before.
+#include <chrono>
+#include <ctime>
 #include <string>
 
+#include "base/clock.h"
 #include "probes/common/event_id.h"
 #include "probes/common/evidence_folder.h"
 #include "probes/common/privileges.h"
@@ -36,6 +39,14 @@ ProbeRecord MakeRecord(const std::string& table) {
   return record;
 }
 
+// By the clock of now, which a start without one may have had wrong.
+std::chrono::sys_seconds FindBootStart() {
+  timespec up;
+  ::clock_gettime(CLOCK_BOOTTIME, &up);
+  return std::chrono::floor<std::chrono::seconds>(SystemClock().Now()) -
+         std::chrono::seconds(up.tv_sec);
+}
+
 // `file`: empty where none is named.
 Status Send(const std::string& file, const RecordOutlet& outlet) {
   const std::string path = file.empty() ? "/sys/firmware/acpi/tables/data/BERT" : file;
@@ -46,6 +57,9 @@ Status Send(const std::string& file, const RecordOutlet& outlet) {
   if (!HasError(table->bytes)) return {};
   // Reading it is all that root is needed for.
   if (outlet.posts()) TELEM_CHECK(BecomeTelemetry());
+  outlet.EnsureConsentStart();
+  // The table does not say when the error was, but that it was before this boot.
+  if (outlet.IsBeforeConsent(FindBootStart())) return {};
   return outlet.HandOnce(MakeRecord(table->bytes));
 }
 
