@@ -12,8 +12,9 @@ import pytest
 from support import paths
 from support.kernel_log import (
     LATER, consent_long_ago, guilty_of, record, scan, wait_for_guilty)
-from support.marks import needs_root, needs_strace
+from support.marks import needs_clock_shift, needs_root, needs_strace
 from support.waiting import wait_until
+from support.wrong_clock import WrongClock
 
 BIN = paths.BUILD / "bin"
 FORMER = "11111111-2222-3333-4444-555555555555"
@@ -145,6 +146,34 @@ def test_what_systemd_has_moved_is_copied_once_and_stays_there(machine, sink, ps
     assert sorted(path for path in archive.rglob("*")) == before
     wait_for_guilty(sink, "efi", "erst")
     machine.wait_for(accepted=2)
+
+
+# A machine without a clock: systemd-pstore moved the files, and then the time of day was set, so that they
+# seem to be from before this boot.
+@needs_clock_shift
+def test_what_systemd_has_moved_before_the_clock_was_set_is_copied(machine, sink, pstore, folder):
+    archive = folder / "archive"
+    put(archive / "1", "dmesg-erst-1", "Oops#1 Part1\n" + oops("one"))
+    assert clean(machine, pstore) == (0, "", "")
+    put(archive / "2", "dmesg-erst-2", "Oops#1 Part1\n" + oops("two", 20))
+    clock = WrongClock(folder / "clock")
+    clock.step(1000 * 24 * 3600)
+    done = subprocess.run([*clock.wrapper(), BIN / "pstoreclean", "-f", machine.config, "--dir", pstore,
+                           "--archive", archive], capture_output=True, text=True, timeout=60)
+    clock.close()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "one", "two")
+
+
+# In the next boot its event would have another id.
+def test_what_was_copied_in_an_earlier_boot_is_not_copied_again(machine, sink, pstore, folder):
+    put(folder / "archive" / "1", "dmesg-erst-1", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    remember_former_boot(machine)
+    assert clean(machine, pstore) == (0, "", "")
+    assert kept(machine) == []
 
 
 # klogscanner saw the report, the machine died, and pstore kept it: one event.

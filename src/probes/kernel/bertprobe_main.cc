@@ -1,14 +1,12 @@
 // bertprobe: sends what firmware tells of the error that ended the boot before.
-#include <chrono>
-#include <ctime>
 #include <string>
 
-#include "base/clock.h"
 #include "probes/common/event_id.h"
 #include "probes/common/evidence_folder.h"
 #include "probes/common/privileges.h"
 #include "probes/common/probe_run.h"
 #include "probes/kernel/bert_table.h"
+#include "probes/kernel/boot_start.h"
 #include "probes/kernel/kmsg_position.h"
 #include "probes/kernel/sample_evidence.h"
 #include "record/headers.h"
@@ -37,14 +35,6 @@ ProbeRecord MakeRecord(const std::string& table) {
   record.payload = WriteBertPayload(table, kMaxPayload);
   record.event_id = EventIdOf("bert", {{ReadBootId(), table}});
   return record;
-}
-
-// By the clock of now, which a start without one may have had wrong.
-std::chrono::sys_seconds FindBootStart() {
-  timespec up;
-  ::clock_gettime(CLOCK_BOOTTIME, &up);
-  return std::chrono::floor<std::chrono::seconds>(SystemClock().Now()) -
-         std::chrono::seconds(up.tv_sec);
 }
 
 // `file`: empty where none is named.
