@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from support import paths
 from support.kernel_log import (
-    KLOGSCANNER, Scanner, consent_long_ago, guilty_of, oopsprobe, quiet, record, report, scan,
+    KLOGSCANNER, OOPSPROBE, Scanner, consent_long_ago, guilty_of, oopsprobe, quiet, record, report, scan,
     wait_for_guilty)
 from support.marks import needs_strace
 from support.proc import run_time_ns, trace_system_calls
@@ -261,6 +261,27 @@ def test_files_are_left_to_oopsprobe_where_that_is_asked(machine, sink, log):
     assert oopsprobe(machine) == (0, "", "")
     wait_for_guilty(sink, "drain")
     assert oops_files(machine) == []
+
+
+@needs_strace
+@pytest.mark.parametrize("call", ["write", "fdatasync", "connect", "read", "unlink"])
+def test_killed_at_any_step_oopsprobe_tells_each_report_once(machine, sink, log, call):
+    log.write_bytes(report(0, "first") + report(6, "second"))
+    assert scan(machine, log, "--files") == (0, "", "")
+    kills = 0
+    for nth in range(1, 100):
+        done = subprocess.run(
+            ["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}",
+             "-e", f"inject={call}:signal=SIGKILL:when={nth}", OOPSPROBE, "-f", machine.config],
+            timeout=60, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode == 0:
+            break
+        kills += 1
+    assert kills > 0
+    assert oopsprobe(machine) == (0, "", "")
+    assert oops_files(machine) == []
+    wait_for_guilty(sink, "first", "second")
+    machine.wait_for(accepted=2)
 
 
 def test_oopsprobe_takes_files_of_1x_and_says_what_is_no_report(machine, sink):

@@ -255,6 +255,46 @@ def test_killed_at_any_step_pstoreclean_loses_nothing(machine, sink, pstore, sys
     wait_for_guilty(sink, "one", "two")
 
 
+# Each run goes one call further than the one before.
+@needs_strace
+@pytest.mark.parametrize("syscall", ["write", "fdatasync", "connect", "read", "unlink"])
+def test_killed_at_any_step_pstoreprobe_tells_each_crash_once(machine, sink, pstore, syscall):
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops("one"))
+    put_efi(pstore, oops("two", 20) + PANIC, count=2)
+    assert clean(machine, pstore) == (0, "", "")
+    kills = 0
+    for nth in range(1, 100):
+        done = subprocess.run(
+            ["strace", "-f", "-o", "/dev/null", "-e", f"trace={syscall}",
+             "-e", f"inject={syscall}:signal=SIGKILL:when={nth}", BIN / "pstoreprobe",
+             "-f", machine.config], timeout=60, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode == 0:
+            break
+        kills += 1
+    assert kills > 0
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    assert kept(machine) == []
+    wait_for_guilty(sink, "one", "two")
+    machine.wait_for(accepted=2)
+
+
+# The panic has the event id of the oops that led to it, of which telemd has a record already.
+def test_a_kill_between_the_answer_and_the_note_repeats_no_panic(machine, pstore):
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    sent = machine.cache / "sent-events"
+    before = sent.read_text()
+    for _ in range(2):
+        put(pstore, "dmesg-erst-2", "Panic#2 Part1\n" + oops() + PANIC)
+        assert clean(machine, pstore) == (0, "", "")
+        assert call(machine, "pstoreprobe") == (0, "", "")
+        machine.wait_for(accepted=2)
+        begun, *_ = sent.read_text().removeprefix(before).splitlines()
+        assert begun.endswith("panic ? 1")
+        sent.write_text(before + begun + "\n")
+
+
 def test_while_telemd_is_away_files_stay(make_machine, sink, pstore):
     machine = make_machine(server=sink.url)
     put_efi(pstore, oops() + PANIC)

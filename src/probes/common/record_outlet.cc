@@ -5,7 +5,6 @@
 
 #include "config/consent.h"
 #include "ipc/unix_socket.h"
-#include "probes/common/sent_events.h"
 #include "record/headers.h"
 #include "telemetry.h"
 
@@ -100,9 +99,21 @@ bool RecordOutlet::IsBeforeConsent(std::chrono::sys_seconds when) const {
 
 Status RecordOutlet::HandOnce(const ProbeRecord& record) const {
   if (!options_.post) return Hand(record);
-  const SentEvents events(settings_.cache_dir + "/sent-events", settings_.log_dir + "/journal");
-  return events.SendOnce(record.event_id + record.aspect, record.event_id,
-                         [&] { return Hand(record); });
+  return Remembered().SendOnce(record.event_id + record.aspect, record.event_id,
+                               [&] { return Hand(record); });
+}
+
+Status RecordOutlet::NoteGivenUp(const std::string& id) const {
+  return Remembered().SendOnce(id, "", [] { return Status(); });
+}
+
+Result<bool> RecordOutlet::WasGivenUp(const std::string& id) const {
+  if (!options_.post) return false;
+  return Remembered().Has(id);
+}
+
+SentEvents RecordOutlet::Remembered() const {
+  return {settings_.cache_dir + "/sent-events", settings_.log_dir + "/journal"};
 }
 
 }  // namespace telem

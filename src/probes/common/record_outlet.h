@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "config/settings.h"
 #include "probes/common/probe_main.h"
+#include "probes/common/sent_events.h"
 
 namespace telem {
 
@@ -82,6 +83,11 @@ class RecordOutlet {
   // As Hand(), unless telemd has had a record of the same event and aspect from any probe before.
   Status HandOnce(const ProbeRecord& record) const;
 
+  // For evidence that cannot be removed in one step, when telemd has its records: what is left of
+  // it after a kill would look like something else. `id`: as an event id.
+  Status NoteGivenUp(const std::string& id) const;
+  Result<bool> WasGivenUp(const std::string& id) const;
+
   // Whether records are sent, and not only shown.
   bool posts() const { return options_.post; }
 
@@ -94,6 +100,8 @@ class RecordOutlet {
   bool IsBeforeConsent(std::chrono::sys_seconds when) const;
 
  private:
+  SentEvents Remembered() const;
+
   ProbeOptions options_;
   Settings settings_;
   std::chrono::sys_seconds opened_;

@@ -66,7 +66,13 @@ Result<SentEvents::Memory> SentEvents::Load() const {
   return memory;
 }
 
+Result<bool> SentEvents::Has(const std::string& key) const {
+  TELEM_TRY(const Memory memory, Load());
+  return Contains(memory.taken_over, key);
+}
+
 size_t SentEvents::CountInJournal(std::string_view event_id) const {
+  if (event_id.empty()) return 0;
   const auto text = ReadFile(journal_, kMaxJournal);
   if (!text || !text->contains(event_id)) return 0;
   // The last state of each record of this event; later lines may not tell the event any more.

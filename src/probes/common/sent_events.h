@@ -30,6 +30,9 @@ class SentEvents {
   Status SendOnce(const std::string& key, std::string_view event_id,
                   const std::function<Status()>& send) const;
 
+  // Whether the record of `key` was taken over.
+  Result<bool> Has(const std::string& key) const;
+
  private:
   struct Memory {
     std::vector<std::string> taken_over;  // oldest first

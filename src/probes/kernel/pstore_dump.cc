@@ -128,6 +128,14 @@ std::chrono::sys_seconds WhenWas(const RawReport& raw, const DumpLog& log, const
   return dump.time - std::chrono::seconds((*log.last_us - *raw.time_us) / kSecond);
 }
 
+std::string IdOf(std::string_view kind, const PstoreDump& dump, std::string_view boot_id) {
+  std::string id = dump.unreadable.empty() ? dump.reason : dump.unreadable;
+  AppendUnsigned(id, dump.count);
+  std::string time;
+  AppendSigned(time, dump.time.time_since_epoch().count());
+  return EventIdOf(kind, {{std::string(boot_id), id, time}});
+}
+
 ProbeRecord MakeBareRecord(const PstoreDump& dump, std::string_view boot_id) {
   const bool panicked = dump.reason == "Panic";
   const std::string reason = dump.unreadable.empty()
@@ -137,11 +145,7 @@ ProbeRecord MakeBareRecord(const PstoreDump& dump, std::string_view boot_id) {
   record.classification = panicked ? "kernel/panic" : "kernel/bug";
   record.severity = 4;
   record.payload = "Crash Report:\nReason: " + reason + "\nBacktrace :\n";
-  std::string id = dump.unreadable.empty() ? dump.reason : dump.unreadable;
-  AppendUnsigned(id, dump.count);
-  std::string time;
-  AppendSigned(time, dump.time.time_since_epoch().count());
-  record.event_id = EventIdOf("kernel dump", {{std::string(boot_id), id, time}});
+  record.event_id = IdOf("kernel dump", dump, boot_id);
   return record;
 }
 
@@ -212,6 +216,10 @@ std::vector<ProbeRecord> MakeDumpRecords(
     }
   }
   return records;
+}
+
+std::string IdOfDump(const PstoreDump& dump, std::string_view boot_id) {
+  return IdOf("kernel dump given up", dump, boot_id);
 }
 
 void DropWhatPanicsTell(std::vector<ProbeRecord>& records) {

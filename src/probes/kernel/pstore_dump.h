@@ -29,7 +29,7 @@ struct PstoreDump {
   uint64_t count = 0;
   std::chrono::sys_seconds time;   // of the crash
   std::vector<Part> parts;         // the beginning of the log first
-  std::vector<std::string> paths;  // of the files that it came from
+  std::vector<std::string> paths;  // of the files that it came from; `time` is the first one's
   std::vector<std::string> flaws;  // what is wrong with it, in words
   std::string unreadable;          // why; empty where its file was understood
 };
@@ -45,6 +45,9 @@ std::vector<PstoreDump> JoinDumps(std::vector<PstoreFile> files);
 std::vector<ProbeRecord> MakeDumpRecords(
     const PstoreDump& dump, std::string_view boot_id,
     const std::function<bool(std::chrono::sys_seconds)>& is_unwanted = nullptr);
+
+// The same also when some of its files are gone, as long as the first is there. 32 hex digits.
+std::string IdOfDump(const PstoreDump& dump, std::string_view boot_id);
 
 // Takes out the records of events for which there is another that tells of the panic they led to.
 void DropWhatPanicsTell(std::vector<ProbeRecord>& records);
