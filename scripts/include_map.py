@@ -32,8 +32,9 @@ MAY_INCLUDE = {
     # through the public header, as a stranger's probe would
     "probes": ["base", "record", "config", "include"],
     "probes/crash": ["base", "record", "config", "unwind", "include"],
-    # shows people the bytes that libtelemetry would send
-    "probes/common": ["base", "record", "config", "client", "include"],
+    # shows people the bytes that libtelemetry would send, asks telemd's journal what it has had, and
+    # wakes telemd
+    "probes/common": ["base", "record", "config", "ipc", "store", "client", "include"],
     "ctl": ["base", "record", "config", "ipc", "store"],
     "collector": ["base", "record", "config"],
 }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <string>
@@ -51,6 +52,12 @@ std::optional<std::chrono::sys_seconds> ReadConsentSince(const Settings& setting
   // Later than any clock goes is no time.
   if (!seconds || *seconds > std::numeric_limits<uint32_t>::max()) return std::nullopt;
   return std::chrono::sys_seconds(std::chrono::seconds(*seconds));
+}
+
+std::chrono::sys_seconds ReadConsentStart(const Settings& settings, std::chrono::sys_seconds now) {
+  if (const auto since = ReadConsentSince(settings)) return *since;
+  if (settings.consent != ConsentMode::kOptIn) return now;
+  return std::min(now, FindOptInTime(settings).value_or(now));
 }
 
 Status WriteConsentSince(const Settings& settings, std::chrono::sys_seconds since) {

@@ -35,6 +35,10 @@ bool HasPrivacyFilters(const Settings& settings);
 // written down, which is so before telemd has run for the first time, and while opted out.
 std::optional<std::chrono::sys_seconds> ReadConsentSince(const Settings& settings);
 
+// The time from which on evidence may be reported: that of ReadConsentSince(). Where that is not
+// written down yet nothing from before `now` was consented to, but where the marker `opt-in` tells.
+std::chrono::sys_seconds ReadConsentStart(const Settings& settings, std::chrono::sys_seconds now);
+
 // Writes that file, whole or not at all; everybody may read it.
 Status WriteConsentSince(const Settings& settings, std::chrono::sys_seconds since);
 

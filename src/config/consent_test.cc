@@ -92,5 +92,20 @@ TEST_F(ConsentTest, KnowsWhenTheMarkerWasMade) {
   EXPECT_EQ(FindOptInTime(settings_), sys_seconds(seconds(1'700'000'000)));
 }
 
+// Probes may run before telemd does for the first time, as behind an installation.
+TEST_F(ConsentTest, UntilItIsWrittenDownConsentHasJustBegun) {
+  const sys_seconds now{seconds(1'800'000'000)};
+  EXPECT_EQ(ReadConsentStart(settings_, now), now);
+  settings_.consent = ConsentMode::kOptIn;
+  EXPECT_EQ(ReadConsentStart(settings_, now), now);
+  Write("opt-in");
+  const timespec times[2] = {{.tv_sec = 1'700'000'000, .tv_nsec = 0},
+                             {.tv_sec = 1'700'000'000, .tv_nsec = 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (folder_ + "/opt-in").c_str(), times, 0), 0);
+  EXPECT_EQ(ReadConsentStart(settings_, now), sys_seconds(seconds(1'700'000'000)));
+  ASSERT_TRUE(WriteConsentSince(settings_, sys_seconds(seconds(1'750'000'000))));
+  EXPECT_EQ(ReadConsentStart(settings_, now), sys_seconds(seconds(1'750'000'000)));
+}
+
 }  // namespace
 }  // namespace telem

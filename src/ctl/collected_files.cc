@@ -117,7 +117,7 @@ void Visit(const Settings& settings, bool telemd_runs, Remover& remover) {
   remover.RemoveAllIn(settings.cache_dir, "oops");
   remover.RemoveAllIn(settings.cache_dir, "pstore");
   for (const char* const name :
-       {"sent-events", "coredump-cursor", "journal-position", "kmsg-position"}) {
+       {"sent-events", "coredump-cursor", "journal-position", "kmsg-position", "pstore-archive"}) {
     remover.RemoveFile(settings.cache_dir, name);
   }
 }

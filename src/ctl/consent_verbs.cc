@@ -1,6 +1,7 @@
 #include "ctl/consent_verbs.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -77,8 +78,28 @@ bool IsOptedOut(const Installation& installation) {
   return !HasCollectedFiles(settings);
 }
 
+// Before anything starts: probes may be faster than telemd, and must not tell of what was before.
+// With telemd's rights: root does not follow what that user may have laid into its folder.
+Status NoteConsentStart(const Settings& settings) {
+  struct stat st;
+  if (::stat(settings.state_dir.c_str(), &st) != 0) {
+    // telemd makes it, and notes the time when it does.
+    if (errno == ENOENT) return {};
+    return SystemError("look at '" + settings.state_dir + "'", errno);
+  }
+  if (::setegid(st.st_gid) != 0 || ::seteuid(st.st_uid) != 0) {
+    return SystemError("cannot become the owner of '" + settings.state_dir + "'", errno);
+  }
+  Status written = WriteConsentSince(
+      settings, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+  // What began as root can always be root again.
+  if (::seteuid(0) != 0 || ::setegid(0) != 0) std::abort();
+  return written;
+}
+
 Status OptIn(const Installation& installation) {
   const Settings& settings = installation.settings;
+  TELEM_CHECK(NoteConsentStart(settings));
   if (settings.consent == ConsentMode::kOptIn) TELEM_CHECK(Write(settings, "opt-in"));
   TELEM_CHECK(Remove(settings, "opt-out"));
   return StartServices(installation);

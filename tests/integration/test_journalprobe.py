@@ -54,11 +54,14 @@ def journal(folder):
 
 @pytest.fixture
 def config(folder):
-    for name in ("etc", "state", "cache"):
+    for name in ("etc", "state", "log", "cache"):
         (folder / name).mkdir()
     path = folder / "telemetrics.conf"
     path.write_text(f"[settings]\nsocket_path = {folder}/socket\nconfig_dir = {folder}/etc\n"
-                    f"state_dir = {folder}/state\ncache_dir = {folder}/cache\n")
+                    f"state_dir = {folder}/state\ncache_dir = {folder}/cache\n"
+                    f"log_dir = {folder}/log\n")
+    # The user has consented before any of it.
+    (folder / "state" / "consent_since").write_text("1000000000\n")
     return path
 
 
@@ -86,6 +89,20 @@ def start(config, journal):
 
     def begin(*arguments, **how):
         probes.append(JournalProbe(config, journal.folder, *arguments, **how))
+        return probes[-1]
+
+    yield begin
+    for probe in probes:
+        probe.kill()
+
+
+@pytest.fixture
+def journalprobe_of(journal):
+    """Starts journalprobes that send to the telemd of a machine."""
+    probes = []
+
+    def begin(machine):
+        probes.append(JournalProbe(machine.config, journal.folder))
         return probes[-1]
 
     yield begin
@@ -220,8 +237,47 @@ def test_killed_at_any_moment_it_loses_nothing(journal, listen, start, moment):
     wait_until(lambda: "end.service" in units(payloads_of(server)), what=probe.said)
     second = event_ids_of(server)
     assert len(set(first + second)) == count + 1
-    # What was taken over as it was killed may come again, and has its event id.
+    # What was taken over as it was killed may come again, and has its event id: this daemon has no journal
+    # that could be asked.
     assert len(first + second) <= count + 2
+
+
+# Killed after telemd's answer, before it noted so: telemd's journal knows.
+def test_a_kill_between_the_answer_and_the_note_repeats_nothing(machine, journal, journalprobe_of):
+    journal.add(failure("one.service"))
+    probe = journalprobe_of(machine)
+    wait_until(lambda: "one.service" in kept(machine.config, journal), what=probe.said)
+    probe.kill()
+    position(machine.config, journal).unlink()
+    sent = machine.cache / "sent-events"
+    begun, done = sent.read_text().splitlines()
+    assert begun == done + " ?"
+    sent.write_text(begun + "\n")
+    journal.add(failure("two.service"))
+    probe = journalprobe_of(machine)
+    wait_until(lambda: "two.service" in kept(machine.config, journal), what=probe.said)
+    machine.wait_for(accepted=2)
+
+
+# The same of failures that are only counted, whose record no entry stands for.
+def test_a_kill_repeats_no_count(machine, journal, journalprobe_of):
+    journal.add(*[failure("loop.service", invocation) for invocation in range(1, 16)])
+    journal.add(failure("other.service"))
+    probe = journalprobe_of(machine)
+    wait_until(lambda: "other.service" in kept(machine.config, journal), what=probe.said)
+    probe.kill()
+    an_hour_passes(machine.config, journal)
+    before = kept(machine.config, journal)
+    probe = journalprobe_of(machine)
+    machine.wait_for(accepted=12)
+    wait_until(lambda: " 5 " not in kept(machine.config, journal), what=probe.said)
+    probe.kill()
+    position(machine.config, journal).write_text(before)
+    journal.add(failure("two.service"))
+    probe = journalprobe_of(machine)
+    wait_until(lambda: "two.service" in kept(machine.config, journal), what=probe.said)
+    wait_until(lambda: " 5 " not in kept(machine.config, journal), what=probe.said)
+    machine.wait_for(accepted=13)
 
 
 def test_what_is_not_from_systemd_is_not_believed(config, journal):
@@ -280,6 +336,17 @@ def test_nothing_from_before_consent_is_told(config, journal, listen, start):
     journal.add(failure("after.service"), at=now + 1)
     probe = start()
     wait_for_frames(server, 1, probe)
+    assert units(payloads_of(server)) == ["after.service"]
+
+
+# telemd has not run yet, as behind an installation: nobody has written down since when there is consent.
+def test_without_a_start_of_consent_it_begins_with_the_probe(config, journal, listen, start):
+    (config.parent / "state" / "consent_since").unlink()
+    server = listen()
+    journal.add(failure("before.service"), at=time.time() - 60)
+    journal.add(failure("after.service"), at=time.time() + 60)
+    probe = start()
+    wait_until(lambda: records_of(server), what=probe.said)
     assert units(payloads_of(server)) == ["after.service"]
 
 

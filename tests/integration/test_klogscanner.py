@@ -2,12 +2,13 @@
 
 import os
 import re
+import socket
 import subprocess
 
 import pytest
 from support import paths
 from support.kernel_log import (
-    KLOGSCANNER, Scanner, consent_long_ago, guilty_of, oopsprobe, quiet, record, report, scan,
+    KLOGSCANNER, OOPSPROBE, Scanner, consent_long_ago, guilty_of, oopsprobe, quiet, record, report, scan,
     wait_for_guilty)
 from support.machine import NOBODY, effective_user
 from support.marks import needs_root, needs_strace
@@ -251,6 +252,23 @@ def test_a_full_spool_keeps_the_report(make_machine, away, log):
     assert oops_files(machine) == []
 
 
+# telemd writes down what it refuses under the event's id. Taken for "telemd has had it" when the report
+# was tried again, its only copy was removed.
+def test_a_report_that_the_limit_refused_is_sent_when_there_is_room(make_machine, sink, log):
+    machine = make_machine(server=sink.url, rate_limit_strategy="drop", record_burst_limit=1).start()
+    assert machine.send() == 0
+    log.write_bytes(report(0))
+    code, _, said = scan(machine, log)
+    assert code == 0 and "telemd's limit on records is reached; the report waits" in said
+    code, _, said = oopsprobe(machine)
+    assert code == 1 and "limit on records" in said and len(oops_files(machine)) == 1
+    machine.configure(record_burst_limit=1000)
+    machine.reload()
+    wait_until(lambda: oopsprobe(machine)[0] == 0)
+    wait_until(lambda: guilty_of(sink.requests) == ["drain"])
+    assert oops_files(machine) == []
+
+
 def test_files_are_left_to_oopsprobe_where_that_is_asked(machine, sink, log):
     log.write_bytes(report(0))
     assert scan(machine, log, "--files") == (0, "", "")
@@ -261,6 +279,27 @@ def test_files_are_left_to_oopsprobe_where_that_is_asked(machine, sink, log):
     assert oopsprobe(machine) == (0, "", "")
     wait_for_guilty(sink, "drain")
     assert oops_files(machine) == []
+
+
+@needs_strace
+@pytest.mark.parametrize("call", ["write", "fdatasync", "connect", "read", "unlink"])
+def test_killed_at_any_step_oopsprobe_tells_each_report_once(machine, sink, log, call):
+    log.write_bytes(report(0, "first") + report(6, "second"))
+    assert scan(machine, log, "--files") == (0, "", "")
+    kills = 0
+    for nth in range(1, 100):
+        done = subprocess.run(
+            ["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}",
+             "-e", f"inject={call}:signal=SIGKILL:when={nth}", OOPSPROBE, "-f", machine.config],
+            timeout=60, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode == 0:
+            break
+        kills += 1
+    assert kills > 0
+    assert oopsprobe(machine) == (0, "", "")
+    assert oops_files(machine) == []
+    wait_for_guilty(sink, "first", "second")
+    machine.wait_for(accepted=2)
 
 
 def test_oopsprobe_takes_files_of_1x_and_says_what_is_no_report(machine, sink):
@@ -376,6 +415,34 @@ def test_what_the_kernel_reported_before_the_consent_is_not_sent(machine, sink, 
     assert scan(machine, log) == (0, "", "")
     wait_for_guilty(sink, "after")
     assert machine.status()["accepted"] == 1
+
+
+# telemd writes down since when there is consent; a probe that runs before its first start, as behind an
+# installation, took the missing file for "since ever".
+def test_before_telemd_has_ever_run_consent_has_just_begun(make_machine, log):
+    machine = make_machine()
+    log.write_bytes(report(0, "before", start=0) + report(6, "after"))
+    code, _, said = scan(machine, log)
+    assert code == 0 and said.count("the report waits in") == 1
+    [file] = oops_files(machine)
+    assert "after" in file.read_text() and "before" not in file.read_text()
+
+
+# Under systemd a telemd that nobody sends a record to is not there to note it.
+def test_where_the_start_of_consent_is_not_known_telemd_is_woken(make_machine, log):
+    machine = make_machine()
+    log.write_bytes(quiet(0, 3))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as activated:
+        activated.bind(str(machine.socket))
+        activated.listen()
+        machine.socket.chmod(0o666)
+        activated.setblocking(False)
+        assert scan(machine, log) == (0, "", "")
+        activated.accept()[0].close()
+        consent_long_ago(machine)
+        assert scan(machine, log) == (0, "", "")
+        with pytest.raises(BlockingIOError):
+            activated.accept()
 
 
 # ---- command lines

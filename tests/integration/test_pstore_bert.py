@@ -4,13 +4,16 @@ import base64
 import os
 import re
 import subprocess
+import time
 import zlib
 
 import pytest
 from support import paths
-from support.kernel_log import LATER, bert, guilty_of, oops, record, scan, wait_for_guilty
-from support.marks import needs_root, needs_strace
+from support.kernel_log import (
+    LATER, bert, consent_long_ago, guilty_of, oops, record, scan, wait_for_guilty)
+from support.marks import needs_clock_shift, needs_root, needs_strace
 from support.waiting import wait_until
+from support.wrong_clock import WrongClock
 
 BIN = paths.BUILD / "bin"
 FORMER = "11111111-2222-3333-4444-555555555555"
@@ -135,6 +138,34 @@ def test_what_systemd_has_moved_is_copied_once_and_stays_there(machine, sink, ps
     machine.wait_for(accepted=2)
 
 
+# A machine without a clock: systemd-pstore moved the files, and then the time of day was set, so that they
+# seem to be from before this boot.
+@needs_clock_shift
+def test_what_systemd_has_moved_before_the_clock_was_set_is_copied(machine, sink, pstore, folder):
+    archive = folder / "archive"
+    put(archive / "1", "dmesg-erst-1", "Oops#1 Part1\n" + oops("one"))
+    assert clean(machine, pstore) == (0, "", "")
+    put(archive / "2", "dmesg-erst-2", "Oops#1 Part1\n" + oops("two", 20))
+    clock = WrongClock(folder / "clock")
+    clock.step(1000 * 24 * 3600)
+    done = subprocess.run([*clock.wrapper(), BIN / "pstoreclean", "-f", machine.config, "--dir", pstore,
+                           "--archive", archive], capture_output=True, text=True, timeout=60)
+    clock.close()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "one", "two")
+
+
+# In the next boot its event would have another id.
+def test_what_was_copied_in_an_earlier_boot_is_not_copied_again(machine, sink, pstore, folder):
+    put(folder / "archive" / "1", "dmesg-erst-1", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    remember_former_boot(machine)
+    assert clean(machine, pstore) == (0, "", "")
+    assert kept(machine) == []
+
+
 # klogscanner saw the report, the machine died, and pstore kept it: one event.
 def test_the_report_that_klogscanner_sent_has_the_event_id_of_the_panic(machine, sink, folder):
     log = folder / "kmsg.txt"
@@ -214,6 +245,46 @@ def test_killed_at_any_step_pstoreclean_loses_nothing(machine, sink, pstore, sys
     wait_for_guilty(sink, "one", "two")
 
 
+# Each run goes one call further than the one before.
+@needs_strace
+@pytest.mark.parametrize("syscall", ["write", "fdatasync", "connect", "read", "unlink"])
+def test_killed_at_any_step_pstoreprobe_tells_each_crash_once(machine, sink, pstore, syscall):
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops("one"))
+    put_efi(pstore, oops("two", 20) + PANIC, count=2)
+    assert clean(machine, pstore) == (0, "", "")
+    kills = 0
+    for nth in range(1, 100):
+        done = subprocess.run(
+            ["strace", "-f", "-o", "/dev/null", "-e", f"trace={syscall}",
+             "-e", f"inject={syscall}:signal=SIGKILL:when={nth}", BIN / "pstoreprobe",
+             "-f", machine.config], timeout=60, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode == 0:
+            break
+        kills += 1
+    assert kills > 0
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    assert kept(machine) == []
+    wait_for_guilty(sink, "one", "two")
+    machine.wait_for(accepted=2)
+
+
+# The panic has the event id of the oops that led to it, of which telemd has a record already.
+def test_a_kill_between_the_answer_and_the_note_repeats_no_panic(machine, pstore):
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    sent = machine.cache / "sent-events"
+    before = sent.read_text()
+    for _ in range(2):
+        put(pstore, "dmesg-erst-2", "Panic#2 Part1\n" + oops() + PANIC)
+        assert clean(machine, pstore) == (0, "", "")
+        assert call(machine, "pstoreprobe") == (0, "", "")
+        machine.wait_for(accepted=2)
+        begun, *_ = sent.read_text().removeprefix(before).splitlines()
+        assert begun.endswith("panic ? 1")
+        sent.write_text(before + begun + "\n")
+
+
 def test_while_telemd_is_away_files_stay(make_machine, sink, pstore):
     machine = make_machine(server=sink.url)
     put_efi(pstore, oops() + PANIC)
@@ -242,6 +313,22 @@ def test_a_full_spool_keeps_the_files(make_machine, away, pstore):
     wait_until(lambda: guilty_of(away.requests) == ["drain"])
 
 
+# As test_a_report_that_the_limit_refused_is_sent_when_there_is_room: the refusal is in telemd's journal.
+def test_a_limit_that_is_reached_keeps_the_files(make_machine, sink, pstore):
+    machine = make_machine(server=sink.url, rate_limit_strategy="drop", record_burst_limit=1).start()
+    assert machine.send() == 0
+    put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops())
+    assert clean(machine, pstore) == (0, "", "")
+    for _ in range(2):
+        code, _, said = call(machine, "pstoreprobe")
+        assert code == 1 and "limit on records" in said and len(kept(machine)) == 1
+    machine.configure(record_burst_limit=1000)
+    machine.reload()
+    wait_until(lambda: call(machine, "pstoreprobe")[0] == 0)
+    wait_until(lambda: guilty_of(sink.requests) == ["drain"])
+    assert kept(machine) == []
+
+
 def test_what_cannot_be_read_is_said_and_costs_only_itself(machine, sink, pstore):
     put(pstore, "dmesg-erst-1", b"\xff" * 5000)
     put(pstore, "dmesg-erst-2.enc.z", b"\x28\xb5\x2f\xfd not zlib")
@@ -257,10 +344,18 @@ def test_what_cannot_be_read_is_said_and_costs_only_itself(machine, sink, pstore
     assert code == 0
     assert "erst-1': its first line does not say which part" in said
     assert "erst-2.enc.z': compressed in a way that is not zlib's" in said
-    requests = sink.wait_for(2)
-    assert sorted(request.headers["classification"] for request in requests) == [
-        "org.clearlinux/kernel/bug", "org.clearlinux/kernel/panic"]
+    requests = sink.wait_for(4)
+    reasons = sorted(re.search(r"^Reason: (.*)$", request.body.decode(), re.M)[1]
+                     for request in requests)
+    assert reasons == [
+        "BUG: kernel NULL pointer dereference, address: 0000000000000008",
+        "Panic, of which no report was kept",
+        # Two files of one moment are one crash.
+        "the log of a crash, which cannot be read: compressed in a way that is not zlib's, or damaged",
+        "the log of a crash, which cannot be read: its first line does not say which part of which "
+        "dump it is"]
     assert kept(machine) == []
+    machine.wait_for(accepted=4)
 
 
 def test_it_shows_what_it_would_send_from_any_folder_and_keeps_it(make_machine, pstore):
@@ -282,6 +377,17 @@ def test_a_crash_from_before_the_consent_is_not_sent(machine, sink, pstore):
     assert kept(machine) == [] and machine.status()["accepted"] == 1
 
 
+# The crash was after it; the log of that boot has more.
+def test_of_a_crash_after_the_consent_nothing_from_before_is_sent(machine, sink, pstore):
+    (machine.state / "consent_since").write_text(f"{WHEN - 60}\n")
+    put(pstore, "dmesg-erst-1", "Panic#1 Part1\n" + oops("before", 10) + oops("after", 4000) +
+        "<0>[ 4001.000000] Kernel panic - not syncing: Fatal exception\n")
+    assert clean(machine, pstore) == (0, "", "")
+    assert call(machine, "pstoreprobe") == (0, "", "")
+    wait_for_guilty(sink, "after")
+    assert kept(machine) == [] and machine.status()["accepted"] == 1
+
+
 def test_opted_out_pstore_stays_as_it_is_and_what_was_moved_goes(machine, pstore):
     put(pstore, "dmesg-erst-1", "Oops#1 Part1\n" + oops())
     assert clean(machine, pstore) == (0, "", "")
@@ -296,7 +402,16 @@ def test_opted_out_pstore_stays_as_it_is_and_what_was_moved_goes(machine, pstore
 # ---- BERT
 
 
-def test_a_bert_table_gives_one_record_a_boot(machine, sink, folder):
+@pytest.fixture
+def consenting(machine):
+    """A machine with telemd running, whose user has consented long before this boot."""
+    wait_until((machine.state / "consent_since").exists)
+    consent_long_ago(machine)
+    return machine
+
+
+def test_a_bert_table_gives_one_record_a_boot(consenting, sink, folder):
+    machine = consenting
     (folder / "bert").write_bytes(bert())
     for _ in range(2):
         assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
@@ -311,7 +426,23 @@ def test_a_bert_table_gives_one_record_a_boot(machine, sink, folder):
     assert {len(line) for line in lines[:-1]} == {76}
 
 
-def test_a_bert_table_of_any_bytes_is_sent_as_it_is(machine, sink, folder):
+# The error was before this boot, and who consents within it has not agreed to tell of that. Opting out and
+# in again forgot what was sent, so that the same table went out once more.
+def test_a_bert_table_from_before_the_consent_is_not_sent(consenting, sink, folder):
+    machine = consenting
+    (folder / "bert").write_bytes(bert())
+    assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    machine.wait_for(accepted=1)
+    (machine.cache / "sent-events").unlink()
+    (machine.state / "consent_since").write_text(f"{int(time.time())}\n")
+    assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    (machine.state / "consent_since").unlink()
+    assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
+    assert machine.status()["accepted"] == 1
+
+
+def test_a_bert_table_of_any_bytes_is_sent_as_it_is(consenting, sink, folder):
+    machine = consenting
     table = bytes(range(256)) * 2000
     (folder / "bert").write_bytes(table)
     assert call(machine, "bertprobe", "--table", folder / "bert") == (0, "", "")
@@ -334,6 +465,7 @@ def test_no_bert_table_is_no_matter_and_a_missing_file_is(make_machine, folder):
 
 def test_while_telemd_is_away_the_table_is_told_later(make_machine, sink, folder):
     machine = make_machine(server=sink.url)
+    consent_long_ago(machine)
     (folder / "bert").write_bytes(bert())
     code, _, said = call(machine, "bertprobe", "--table", folder / "bert")
     assert code == 1 and "telemd does not run" in said

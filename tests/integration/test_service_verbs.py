@@ -6,6 +6,8 @@ import os
 import pathlib
 import subprocess
 
+import time
+
 import pytest
 
 from support import paths
@@ -106,6 +108,24 @@ def test_the_users_word_is_written_down_once(make_machine, mode):
     assert ctl(machine, "opt-in")[0] == 0
     assert markers() == ([] if mode == "opt-out" else ["opt-in"])
     assert ctl(machine, "opt-in") == (0, "", told("Already opted in. Nothing to do."))
+
+
+# The probes that it starts may be faster than telemd, and must not tell of what was before.
+@needs_root
+@pytest.mark.parametrize("mode", ["opt-out", "opt-in"])
+def test_opting_in_writes_down_since_when(make_machine, mode):
+    machine = make_machine(consent=mode)
+    since = machine.state / "consent_since"
+    assert ctl(machine, "opt-out")[0] == 0
+    since.write_text("1000000000\n")  # of a consent that telemd did not see end
+    before = int(time.time())
+    assert ctl(machine, "opt-in")[0] == 0
+    written = int(since.read_text())
+    assert before <= written <= time.time()
+    assert since.stat().st_uid == machine.state.stat().st_uid
+    machine.start()
+    machine.wait_for(collecting=True)
+    assert int(since.read_text()) == written
 
 
 @needs_root

@@ -420,6 +420,8 @@ def test_a_line_of_the_kernels_log_arrives(guest, sink):
     log = os.open(guest.path("/etc/kmsg"), os.O_RDWR)  # not ended while this is open
     try:
         os.write(log, KERNEL_REPORT.encode())
+        # It is from the start of this boot, and there was consent before.
+        guest.write("/var/lib/telemetry/consent_since", "1000000000\n")
         guest.run("systemctl", "daemon-reload")
         guest.run("telemctl", "start")
         assert b"example_probe" in wait_for_record(sink, "/kernel/warning").body

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "config/consent.h"
-#include "probes/common/sent_events.h"
+#include "ipc/unix_socket.h"
 #include "record/headers.h"
 #include "telemetry.h"
 
@@ -87,18 +87,33 @@ Status RecordOutlet::Hand(const ProbeRecord& record) const {
   return {};
 }
 
+void RecordOutlet::EnsureConsentStart() const {
+  if (!options_.post || ReadConsentSince(settings_)) return;
+  // A telemd that is away notes it when it comes.
+  (void)ConnectWithoutWaiting(settings_.socket_path);
+}
+
 bool RecordOutlet::IsBeforeConsent(std::chrono::sys_seconds when) const {
-  if (!options_.post) return false;
-  const auto since = ReadConsentSince(settings_);
-  return since && when < *since;
+  return options_.post && when < ReadConsentStart(settings_, opened_);
 }
 
 Status RecordOutlet::HandOnce(const ProbeRecord& record) const {
   if (!options_.post) return Hand(record);
-  const SentEvents events(settings_.cache_dir + "/sent-events", settings_.log_dir + "/journal");
-  // The journal knows events, not aspects of them.
-  const std::string_view in_journal = record.aspect.empty() ? record.event_id : std::string_view();
-  return events.SendOnce(record.event_id + record.aspect, in_journal, [&] { return Hand(record); });
+  return Remembered().SendOnce(record.event_id + record.aspect, record.event_id,
+                               [&] { return Hand(record); });
+}
+
+Status RecordOutlet::NoteGivenUp(const std::string& id) const {
+  return Remembered().SendOnce(id, "", [] { return Status(); });
+}
+
+Result<bool> RecordOutlet::WasGivenUp(const std::string& id) const {
+  if (!options_.post) return false;
+  return Remembered().Has(id);
+}
+
+SentEvents RecordOutlet::Remembered() const {
+  return {settings_.cache_dir + "/sent-events", settings_.log_dir + "/journal"};
 }
 
 }  // namespace telem

@@ -8,10 +8,12 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/command_line.h"
 #include "base/result.h"
 #include "config/settings.h"
 #include "probes/common/probe_main.h"
+#include "probes/common/sent_events.h"
 
 namespace telem {
 
@@ -65,7 +67,9 @@ class RecordOutlet {
   static Result<RecordOutlet> Open(const ProbeOptions& options);
   // Of a probe that has read it.
   RecordOutlet(ProbeOptions options, Settings settings)
-      : options_(std::move(options)), settings_(std::move(settings)) {}
+      : options_(std::move(options)),
+        settings_(std::move(settings)),
+        opened_(std::chrono::floor<std::chrono::seconds>(SystemClock().Now())) {}
 
   // Whether records are wanted: the user has not opted out, or they are only shown.
   bool IsWanted() const;
@@ -79,15 +83,28 @@ class RecordOutlet {
   // As Hand(), unless telemd has had a record of the same event and aspect from any probe before.
   Status HandOnce(const ProbeRecord& record) const;
 
+  // For evidence that cannot be removed in one step, when telemd has its records: what is left of
+  // it after a kill would look like something else. `id`: as an event id.
+  Status NoteGivenUp(const std::string& id) const;
+  Result<bool> WasGivenUp(const std::string& id) const;
+
   // Whether records are sent, and not only shown.
   bool posts() const { return options_.post; }
 
-  // Whether evidence of this time is from before the user's consent, and so must not be sent.
+  // For probes that look back. Where nobody has written down yet since when there is consent, wakes
+  // telemd, which does; else a machine whose telemd has nothing to do would never know.
+  void EnsureConsentStart() const;
+
+  // Whether evidence of this time is from before the user's consent, and so must not be sent. While
+  // the start of consent is not written down, that is all from before this was opened.
   bool IsBeforeConsent(std::chrono::sys_seconds when) const;
 
  private:
+  SentEvents Remembered() const;
+
   ProbeOptions options_;
   Settings settings_;
+  std::chrono::sys_seconds opened_;
 };
 
 }  // namespace telem

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <utility>
 
 #include "base/files.h"
 #include "base/text.h"
+#include "store/journal_line.h"
 
 namespace telem {
 namespace {
@@ -53,16 +56,37 @@ Result<SentEvents::Memory> SentEvents::Load() const {
   if (!text) return std::unexpected(text.error());
   for (std::string_view rest = *text; !rest.empty(); ++memory.lines) {
     std::string_view line = TakeUntil(rest, '\n');
-    const std::string key(TakeUntil(line, ' '));
-    (line == "?" ? memory.begun : memory.taken_over).push_back(key);
+    std::string key(TakeUntil(line, ' '));
+    if (TakeUntil(line, ' ') == "?") {
+      memory.begun[std::move(key)] = ParseUnsigned(line).value_or(0);
+    } else {
+      memory.taken_over.push_back(std::move(key));
+    }
   }
   return memory;
 }
 
-bool SentEvents::IsInJournal(std::string_view event_id) const {
-  if (event_id.empty()) return false;
+Result<bool> SentEvents::Has(const std::string& key) const {
+  TELEM_TRY(const Memory memory, Load());
+  return Contains(memory.taken_over, key);
+}
+
+size_t SentEvents::CountInJournal(std::string_view event_id) const {
+  if (event_id.empty()) return 0;
   const auto text = ReadFile(journal_, kMaxJournal);
-  return text && text->contains(event_id);
+  if (!text || !text->contains(event_id)) return 0;
+  // The last state of each record of this event; later lines may not tell the event any more.
+  std::map<std::string_view, std::optional<RecordState>> records;
+  for (std::string_view rest = *text; !rest.empty();) {
+    const auto line = ParseJournalLine(TakeUntil(rest, '\n'));
+    if (line && (line->event_id == event_id || records.contains(line->record_id))) {
+      records[line->record_id] = line->state;
+    }
+  }
+  // Of what it dropped, its sender was told that it was not taken.
+  return static_cast<size_t>(std::count_if(records.begin(), records.end(), [](const auto& record) {
+    return record.second != RecordState::kDropped;
+  }));
 }
 
 Status SentEvents::SendOnce(const std::string& key, std::string_view event_id,
@@ -76,9 +100,14 @@ Status SentEvents::SendOnce(const std::string& key, std::string_view event_id,
     for (size_t i = first; i < memory.taken_over.size(); ++i) text += memory.taken_over[i] + '\n';
     TELEM_CHECK(ReplaceFile(path_, text, 0600));
   }
-  const bool begun = Contains(memory.begun, key);
-  if (!begun || !IsInJournal(event_id)) {
-    if (!begun) TELEM_CHECK(Append(path_, key + " ?\n"));
+  const size_t in_journal = CountInJournal(event_id);
+  const auto begun = memory.begun.find(key);
+  if (begun == memory.begun.end() || in_journal <= begun->second) {
+    if (begun == memory.begun.end()) {
+      std::string line = key + " ?";
+      if (in_journal > 0) line += ' ' + std::to_string(in_journal);
+      TELEM_CHECK(Append(path_, line + '\n'));
+    }
     TELEM_CHECK(send());
   }
   return Append(path_, key + '\n');

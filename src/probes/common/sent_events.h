@@ -3,10 +3,12 @@
 // and not where two probes see the same report.
 //
 // A file of lines, shared by all probes: `KEY ?` before a record is sent, `KEY` when it was taken
-// over. Where only the first is there, telemd's journal knows.
+// over. Where only the first is there, telemd's journal knows: it has one record of the event more
+// than before. Where it had some already (`KEY ? 1`), they were of other aspects of the event.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,18 +26,22 @@ class SentEvents {
       : path_(std::move(path)), journal_(std::move(journal)) {}
 
   // Calls `send` unless the record of `key` was taken over before. `key` has no blank; `event_id`
-  // is what telemd's journal knows it by, empty where it cannot tell. Success: telemd has it.
+  // is what telemd's journal knows it by. Success: telemd has it.
   Status SendOnce(const std::string& key, std::string_view event_id,
                   const std::function<Status()>& send) const;
+
+  // Whether the record of `key` was taken over.
+  Result<bool> Has(const std::string& key) const;
 
  private:
   struct Memory {
     std::vector<std::string> taken_over;  // oldest first
-    std::vector<std::string> begun;
+    std::map<std::string, size_t> begun;  // how many of the event the journal had then
     size_t lines = 0;
   };
   Result<Memory> Load() const;
-  bool IsInJournal(std::string_view event_id) const;
+  // Of the event: those that telemd took over.
+  size_t CountInJournal(std::string_view event_id) const;
 
   std::string path_;
   std::string journal_;

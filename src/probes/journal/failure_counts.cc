@@ -75,7 +75,9 @@ std::optional<HeldFailures> FailureCounts::TakeDue(WallTime now) {
   for (Entry& entry : entries_) {
     if (entry.held == 0) continue;
     if (!entry.told.empty() && IsRecent(entry.told.front(), seconds)) continue;
-    return HeldFailures{entry.unit, std::exchange(entry.held, 0)};
+    return HeldFailures{.unit = entry.unit,
+                        .count = std::exchange(entry.held, 0),
+                        .hour = entry.told.empty() ? 0 : entry.told.front()};
   }
   return std::nullopt;
 }

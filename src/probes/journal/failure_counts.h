@@ -20,6 +20,7 @@ namespace telem {
 struct HeldFailures {
   std::string unit;
   uint64_t count = 0;
+  int64_t hour = 0;  // when the first failure of their hour was told, seconds since the epoch
 };
 
 class FailureCounts {

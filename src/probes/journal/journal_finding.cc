@@ -125,6 +125,11 @@ std::string PayloadOfCount(std::string_view unit) {
   return "MESSAGE=" + name + ": failed again\nUnit: " + name + "\n";
 }
 
+std::string EventIdOfCount(std::string_view unit, uint64_t count, int64_t hour) {
+  return EventIdOf("journal count",
+                   {{std::string(unit), std::to_string(count), std::to_string(hour)}});
+}
+
 std::string WithCount(std::string payload, uint64_t count) {
   if (count == 0) return payload;
   payload += "Repeated: ";

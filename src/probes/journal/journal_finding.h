@@ -1,6 +1,7 @@
 // What an entry of the system journal says that is worth a record. Pure.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +27,9 @@ std::optional<JournalFinding> FindInEntry(const JournalEntry& entry, bool every_
 
 // The payload that says only how many failures of `unit` were not told in full.
 std::string PayloadOfCount(std::string_view unit);
+
+// The same each time these failures are counted; `hour`: as HeldFailures.
+std::string EventIdOfCount(std::string_view unit, uint64_t count, int64_t hour);
 
 // `payload` with the number of failures of the unit that were not told in full.
 std::string WithCount(std::string payload, uint64_t count);

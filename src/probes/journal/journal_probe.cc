@@ -47,6 +47,7 @@ Status JournalProbe::Run() {
   TELEM_CHECK(loop_.Open());
   every_error_ = !HasPrivacyFilters(settings_);
   if (options_.post) {
+    outlet_.EnsureConsentStart();
     TELEM_TRY(file_, LockedJournalState::Open(StatePath(settings_, options_.directory)));
     state_ = file_->state;
     consent_.Look();
@@ -116,8 +117,8 @@ Result<JournalProbe::Outcome> JournalProbe::ReadOn() {
 JournalProbe::Outcome JournalProbe::Report(const JournalEntry& entry) {
   auto finding = FindInEntry(entry, every_error_);
   if (!finding) return Outcome::kDone;
-  const auto consent_since = ReadConsentSince(settings_);
-  if (consent_since && entry.realtime < consent_since->time_since_epoch()) return Outcome::kDone;
+  const auto when = std::chrono::floor<seconds>(entry.realtime);
+  if (outlet_.IsBeforeConsent(std::chrono::sys_seconds(when))) return Outcome::kDone;
   FailureCounts counts = state_.counts;
   uint64_t held = 0;
   const auto telling = counts.Judge(finding->unit, finding->failure, clock_.Now(), held);
@@ -138,7 +139,8 @@ JournalProbe::Outcome JournalProbe::ReportDueCounts() {
   FailureCounts counts = state_.counts;
   // One at a time: what was told is known to be told, whatever becomes of the next.
   while (const auto due = counts.TakeDue(clock_.Now())) {
-    const Outcome outcome = Hand(WithCount(PayloadOfCount(due->unit), due->count), "");
+    const Outcome outcome = Hand(WithCount(PayloadOfCount(due->unit), due->count),
+                                 EventIdOfCount(due->unit, due->count, due->hour));
     if (outcome != Outcome::kDone) return outcome;
     state_.counts = counts;
     KeepState();
@@ -149,7 +151,8 @@ JournalProbe::Outcome JournalProbe::ReportDueCounts() {
 JournalProbe::Outcome JournalProbe::Hand(std::string payload, std::string event_id) {
   // Asked of the files: what lies between may be long.
   if (!outlet_.IsWanted()) return Outcome::kOptedOut;
-  const Status handed = outlet_.Hand(MakeJournalRecord(std::move(payload), std::move(event_id)));
+  const Status handed =
+      outlet_.HandOnce(MakeJournalRecord(std::move(payload), std::move(event_id)));
   if (handed) return Outcome::kDone;
   const Error& error = handed.error();
   if (!options_.post) {
@@ -164,8 +167,7 @@ JournalProbe::Outcome JournalProbe::Hand(std::string payload, std::string event_
   return Outcome::kTryLater;
 }
 
-// When this fails the probe goes on, and after a restart some records come twice, with the event
-// ids that they had.
+// When this fails the probe goes on, and reads some entries again after a restart.
 void JournalProbe::KeepState() {
   if (!file_) return;
   file_->state = state_;

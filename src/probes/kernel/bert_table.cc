@@ -182,23 +182,35 @@ std::string DescribeErrors(std::string_view table) {
   constexpr size_t kHead = 20;
   constexpr size_t kOldSection = 64;
   constexpr size_t kSection = 72;  // since revision 0x300, with a time
-  const auto length = NumberAt<uint32_t>(table, 12);
-  const auto severity = NumberAt<uint32_t>(table, 16);
-  // By the length: the kernel sets the status to zero when it has read the block.
-  if (!length || !severity || *length < kOldSection || *severity >= kSeverities.size()) return {};
-  std::string text = "Severity : ";
-  text += SeverityName(*severity);
-  text += '\n';
-  std::string_view rest = table.substr(kHead).substr(0, *length);
-  for (size_t number = 1; number <= kMaxSections && rest.size() >= kOldSection; ++number) {
-    const uint16_t revision = NumberAt<uint16_t>(rest, 20).value_or(0);
-    const uint32_t size = NumberAt<uint32_t>(rest, 24).value_or(0);
-    const size_t head = revision >= 0x300 ? kSection : kOldSection;
-    if (rest.size() < head) break;
-    const std::string_view data = rest.substr(head).substr(0, size);
-    text += "Error " + std::to_string(number) + " : " + DescribeSection(rest, data) + '\n';
-    rest.remove_prefix(head + data.size());
-    if (data.size() < size) break;
+  std::string text;
+  size_t number = 0;
+  while (number < kMaxSections) {
+    const uint64_t raw_at = NumberAt<uint32_t>(table, 4).value_or(0);
+    const uint64_t raw_size = NumberAt<uint32_t>(table, 8).value_or(0);
+    const auto length = NumberAt<uint32_t>(table, 12);
+    const auto severity = NumberAt<uint32_t>(table, 16);
+    // By the length: the kernel sets the status to zero when it has read the block.
+    if (!length || !severity || *length < kOldSection || *severity >= kSeverities.size()) break;
+    text += "Severity : ";
+    text += SeverityName(*severity);
+    text += '\n';
+    std::string_view rest = table.substr(kHead).substr(0, *length);
+    while (number < kMaxSections && rest.size() >= kOldSection) {
+      const uint16_t revision = NumberAt<uint16_t>(rest, 20).value_or(0);
+      const uint32_t size = NumberAt<uint32_t>(rest, 24).value_or(0);
+      const size_t head = revision >= 0x300 ? kSection : kOldSection;
+      if (rest.size() < head) break;
+      const std::string_view data = rest.substr(head).substr(0, size);
+      ++number;
+      text += "Error " + std::to_string(number) + " : " + DescribeSection(rest, data) + '\n';
+      rest.remove_prefix(head + data.size());
+      if (data.size() < size) break;
+    }
+    // The next block stands behind what this one has of raw data, too.
+    uint64_t end = uint64_t{kHead} + *length;
+    if (raw_size > 0) end = std::max(end, raw_at + raw_size);
+    if (end >= table.size()) break;
+    table.remove_prefix(end);
   }
   return text.substr(0, kMaxDescription);
 }

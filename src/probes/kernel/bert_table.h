@@ -1,6 +1,6 @@
-// What firmware tells of an error that ended the boot before: the data of the ACPI table BERT, a
-// generic error status block (ACPI 6.5, 18.3.2.7.1; the sections are those of UEFI 2.10, appendix
-// N).
+// What firmware tells of an error that ended the boot before: the data of the ACPI table BERT, one
+// or more generic error status blocks (ACPI 6.5, 18.3.2.7.1; the sections are those of UEFI 2.10,
+// appendix N).
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@ namespace telem {
 // Whether there is anything in it: firmware without an error leaves it zero.
 bool HasError(std::string_view table);
 
-// The kind, severity, source and address of each error, a line each, as far as `table` is a generic
-// error status block; empty where it is none. Never fails.
+// The severity of each generic error status block, and behind it the kind, severity, source and
+// address of each error in it, a line each; as far as `table` holds such blocks. Never fails.
 std::string DescribeErrors(std::string_view table);
 
 // The payload of a record: `table` in base64, a newline after every 76 characters, then the

@@ -55,6 +55,21 @@ TEST(BertTableTest, WhatIsCutAnywhereIsToldAsFarAsItGoes) {
   }
 }
 
+// Firmware puts one block behind the other; where a block has raw data, the next is behind them.
+TEST(BertTableTest, EveryBlockIsDescribed) {
+  const std::string first = Block(Section(kMemory, 1, MemoryData()));
+  std::string second = Block(Section(std::string(16, '\x11'), 2, "x"), 2);
+  const std::string raw = "raw";
+  second.replace(4, 8, Number(second.size(), 4) + Number(raw.size(), 4));
+  EXPECT_EQ(DescribeErrors(first + second + raw + first + std::string(200, '\0')),
+            "Severity : fatal\n"
+            "Error 1 : memory, fatal, type multi-bit ECC, address 0x12345f000, card 3\n"
+            "Severity : corrected\n"
+            "Error 2 : section 11111111-1111-1111-1111-111111111111, corrected\n"
+            "Severity : fatal\n"
+            "Error 3 : memory, fatal, type multi-bit ECC, address 0x12345f000, card 3\n");
+}
+
 TEST(BertTableTest, AnEmptyTableHasNoError) {
   EXPECT_FALSE(HasError(""));
   EXPECT_FALSE(HasError(std::string(4096, '\0')));

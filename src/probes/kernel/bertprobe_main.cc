@@ -6,6 +6,7 @@
 #include "probes/common/privileges.h"
 #include "probes/common/probe_run.h"
 #include "probes/kernel/bert_table.h"
+#include "probes/kernel/boot_start.h"
 #include "probes/kernel/kmsg_position.h"
 #include "probes/kernel/sample_evidence.h"
 #include "record/headers.h"
@@ -46,6 +47,9 @@ Status Send(const std::string& file, const RecordOutlet& outlet) {
   if (!HasError(table->bytes)) return {};
   // Reading it is all that root is needed for.
   if (outlet.posts()) TELEM_CHECK(GiveUpPrivileges());
+  outlet.EnsureConsentStart();
+  // The table does not say when the error was, but that it was before this boot.
+  if (outlet.IsBeforeConsent(FindBootStart())) return {};
   return outlet.HandOnce(MakeRecord(table->bytes));
 }
 

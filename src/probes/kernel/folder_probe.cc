@@ -21,6 +21,7 @@ int RunFolderProbe(const FolderProbe& probe, int argc, char** argv) {
                    .run = [&](const RecordOutlet& outlet) -> Status {
                      // What it writes down in cache_dir must be the probes' own.
                      if (outlet.posts()) TELEM_CHECK(GiveUpPrivileges());
+                     outlet.EnsureConsentStart();
                      return probe.send(folder.empty() ? own_folder(outlet) : folder, outlet);
                    },
                    .show_sample = probe.show_sample,

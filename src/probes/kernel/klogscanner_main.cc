@@ -76,6 +76,7 @@ Status FollowLog(const Arguments& arguments, const RecordOutlet& outlet) {
   TELEM_TRY(UniqueFd log, OpenAt(AT_FDCWD, arguments.kmsg, O_RDONLY | O_NONBLOCK));
   // Opening it is all that CAP_SYSLOG is needed for.
   TELEM_CHECK(GiveUpPrivileges());
+  outlet.EnsureConsentStart();
   auto way = arguments.files ? KmsgScanner::Way::kFiles : KmsgScanner::Way::kSend;
   if (!outlet.posts()) way = KmsgScanner::Way::kShow;
   KmsgScanner scanner(std::move(log), way, outlet,

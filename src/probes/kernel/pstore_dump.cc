@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "probes/common/event_id.h"
 #include "probes/kernel/kernel_record.h"
+#include "probes/kernel/log_line.h"
 #include "probes/kernel/pstore_file.h"
 #include "probes/kernel/report_finder.h"
 
@@ -87,39 +88,64 @@ void NoteMissingParts(PstoreDump& dump) {
   }
 }
 
-std::vector<RawReport> FindReportsIn(const PstoreDump& dump) {
+struct DumpLog {
+  std::vector<RawReport> reports;
+  std::optional<uint64_t> last_us;  // of its last line that has a time
+};
+
+DumpLog ReadLogOf(const PstoreDump& dump) {
   ReportFinder finder;
+  DumpLog log;
+  const auto feed = [&](const std::string& line) {
+    finder.Feed(line);
+    if (const auto time_us = SplitLogLine(line).time_us) log.last_us = time_us;
+  };
   std::string torn;  // a line that goes on in the next part
   std::optional<uint64_t> before;
   for (const PstoreDump::Part& part : dump.parts) {
     if (before && *before != part.number + 1) {
-      if (!torn.empty()) finder.Feed(std::exchange(torn, {}));
+      if (!torn.empty()) feed(std::exchange(torn, {}));
       finder.NoteGap(1);
     }
     before = part.number;
     for (std::string_view rest = part.text; !rest.empty();) {
       const size_t newline = rest.find('\n');
       torn += TakeUntil(rest, '\n');
-      if (newline != std::string_view::npos) finder.Feed(std::exchange(torn, {}));
+      if (newline != std::string_view::npos) feed(std::exchange(torn, {}));
     }
   }
-  if (!torn.empty()) finder.Feed(torn);
+  if (!torn.empty()) feed(torn);
   finder.Finish();
-  return finder.TakeFinished();
+  log.reports = finder.TakeFinished();
+  return log;
+}
+
+// The dump is of the moment of the crash, and its last line too; a report in it may be of hours
+// before.
+std::chrono::sys_seconds WhenWas(const RawReport& raw, const DumpLog& log, const PstoreDump& dump) {
+  constexpr uint64_t kSecond = 1'000'000;
+  if (!raw.time_us || !log.last_us || *raw.time_us > *log.last_us) return dump.time;
+  return dump.time - std::chrono::seconds((*log.last_us - *raw.time_us) / kSecond);
+}
+
+std::string IdOf(std::string_view kind, const PstoreDump& dump, std::string_view boot_id) {
+  std::string id = dump.unreadable.empty() ? dump.reason : dump.unreadable;
+  AppendUnsigned(id, dump.count);
+  std::string time;
+  AppendSigned(time, dump.time.time_since_epoch().count());
+  return EventIdOf(kind, {{std::string(boot_id), id, time}});
 }
 
 ProbeRecord MakeBareRecord(const PstoreDump& dump, std::string_view boot_id) {
   const bool panicked = dump.reason == "Panic";
+  const std::string reason = dump.unreadable.empty()
+                                 ? dump.reason + ", of which no report was kept"
+                                 : "the log of a crash, which cannot be read: " + dump.unreadable;
   ProbeRecord record;
   record.classification = panicked ? "kernel/panic" : "kernel/bug";
   record.severity = 4;
-  record.payload =
-      "Crash Report:\nReason: " + dump.reason + ", of which no report was kept\nBacktrace :\n";
-  std::string id = dump.reason;
-  AppendUnsigned(id, dump.count);
-  std::string time;
-  AppendSigned(time, dump.time.time_since_epoch().count());
-  record.event_id = EventIdOf("kernel dump", {{std::string(boot_id), id, time}});
+  record.payload = "Crash Report:\nReason: " + reason + "\nBacktrace :\n";
+  record.event_id = IdOf("kernel dump", dump, boot_id);
   return record;
 }
 
@@ -148,7 +174,8 @@ std::vector<PstoreDump> JoinDumps(std::vector<PstoreFile> files) {
                        .time = piece.time,
                        .parts = {},
                        .paths = {},
-                       .flaws = {}});
+                       .flaws = {},
+                       .unreadable = piece.flaw});
       if (is_part) latest[which] = dumps.size() - 1;
     }
     PstoreDump& dump = is_part ? dumps[latest[which]] : dumps.back();
@@ -166,12 +193,20 @@ std::vector<PstoreDump> JoinDumps(std::vector<PstoreFile> files) {
   return dumps;
 }
 
-std::vector<ProbeRecord> MakeDumpRecords(const PstoreDump& dump, std::string_view boot_id) {
+std::vector<ProbeRecord> MakeDumpRecords(
+    const PstoreDump& dump, std::string_view boot_id,
+    const std::function<bool(std::chrono::sys_seconds)>& is_unwanted) {
+  const DumpLog log = ReadLogOf(dump);
+  const auto is_wanted = [&](std::chrono::sys_seconds when) {
+    return !is_unwanted || !is_unwanted(when);
+  };
   std::vector<ProbeRecord> records;
-  for (const RawReport& raw : FindReportsIn(dump)) {
-    records.push_back(MakeKernelRecord(raw, boot_id));
+  for (const RawReport& raw : log.reports) {
+    if (is_wanted(WhenWas(raw, log, dump))) records.push_back(MakeKernelRecord(raw, boot_id));
   }
-  if (records.empty() && (dump.reason == "Panic" || dump.reason == "Oops")) {
+  const bool says_crash =
+      dump.reason == "Panic" || dump.reason == "Oops" || !dump.unreadable.empty();
+  if (log.reports.empty() && says_crash && is_wanted(dump.time)) {
     records.push_back(MakeBareRecord(dump, boot_id));
   }
   for (ProbeRecord& record : records) {
@@ -181,6 +216,10 @@ std::vector<ProbeRecord> MakeDumpRecords(const PstoreDump& dump, std::string_vie
     }
   }
   return records;
+}
+
+std::string IdOfDump(const PstoreDump& dump, std::string_view boot_id) {
+  return IdOf("kernel dump given up", dump, boot_id);
 }
 
 void DropWhatPanicsTell(std::vector<ProbeRecord>& records) {

@@ -180,7 +180,42 @@ TEST(PstoreDumpTest, ACompressedPartIsReadAndOneThatCannotBeIsAFlaw) {
   ASSERT_EQ(dumps.size(), 1U);
   EXPECT_EQ(dumps[0].flaws, std::vector<std::string>{"'/x/dmesg-erst-2.enc.z': compressed in a way "
                                                      "that is not zlib's, or damaged"});
-  EXPECT_TRUE(MakeDumpRecords(dumps[0], "").empty());
+}
+
+// Its only trace was a line on stderr, and the file was removed.
+TEST(PstoreDumpTest, WhatCannotBeReadGivesARecordThatSaysSo) {
+  const auto records =
+      RecordsOf({File("dmesg-erst-1.enc.z", "\xff\xff\xff"), File("dmesg-erst-2.enc.z", "\xff\xff"),
+                 File("dmesg-erst-3", "no log")});
+  ASSERT_EQ(records.size(), 3U);
+  EXPECT_EQ(records[0].classification, "kernel/bug");
+  EXPECT_EQ(
+      records[0].payload,
+      "Crash Report:\nReason: the log of a crash, which cannot be read: compressed in a way that "
+      "is not zlib's, or damaged\nBacktrace :\n");
+  EXPECT_EQ(records[0].event_id, records[1].event_id);
+  EXPECT_NE(records[0].event_id, records[2].event_id);
+}
+
+// A log reaches back to before the user's consent, although the crash was after it.
+TEST(PstoreDumpTest, EachReportHasATimeOfItsOwn) {
+  const std::string later =
+      "<1>[ 4000.000001] BUG: unable to handle page fault\n"
+      "<4>[ 4000.000003] RIP: 0010:later+0x2b/0x90 [mod]\n"
+      "<4>[ 4000.000006] ---[ end trace 0000000000000000 ]---\n"
+      "<0>[ 4010.000000] Kernel panic - not syncing: Fatal exception\n";
+  const auto dumps =
+      JoinDumps({File("dmesg-erst-1", std::string("Panic#1 Part1\n") + kOops + later)});
+  ASSERT_EQ(dumps.size(), 1U);
+  EXPECT_EQ(MakeDumpRecords(dumps[0], "").size(), 2U);
+  std::vector<sys_seconds> asked;
+  const auto records = MakeDumpRecords(dumps[0], "", [&](sys_seconds when) {
+    asked.push_back(when);
+    return when < kWhen - seconds(60);
+  });
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_NE(records[0].payload.find("Guilty : later\n"), std::string::npos);
+  EXPECT_EQ(asked, (std::vector<sys_seconds>{kWhen - seconds(3999), kWhen - seconds(9)}));
 }
 
 TEST(PstoreDumpTest, WhatHasNoHeaderIsReadAllTheSame) {

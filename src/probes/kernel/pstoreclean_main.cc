@@ -6,16 +6,19 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstdlib>
-#include <ctime>
+#include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/files.h"
 #include "base/text.h"
 #include "probes/common/evidence_folder.h"
 #include "probes/common/probe_run.h"
+#include "probes/kernel/boot_start.h"
 #include "probes/kernel/kmsg_position.h"
 #include "probes/kernel/pstore_folder.h"
 
@@ -93,7 +96,18 @@ class Cleaner {
   static Result<Cleaner> Open(const Settings& settings) {
     // klogscanner's note is telemetry's, and root may have no right to what is not its own.
     TELEM_TRY(const AsTelemetry as, AsTelemetry::Begin());
-    return Cleaner(settings.cache_dir + "/pstore", FindFormerBoot(settings.cache_dir));
+    Cleaner cleaner(settings.cache_dir, FindFormerBoot(settings.cache_dir));
+    const auto text = ReadFile(cleaner.seen_path_, kMaxSeen);
+    if (text) {
+      cleaner.seen_.emplace();
+      for (std::string_view rest = *text; !rest.empty();) {
+        cleaner.seen_->emplace(TakeUntil(rest, '\n'));
+      }
+    } else if (text.error().code != ErrorCode::kNotFound &&
+               text.error().code != ErrorCode::kTooLarge) {
+      return std::unexpected(text.error());
+    }
+    return cleaner;
   }
 
   // Moves what is in pstore.
@@ -106,22 +120,61 @@ class Cleaner {
     return {};
   }
 
-  // Copies what systemd-pstore has moved since this boot.
+  // Copies what systemd-pstore has moved since this ran last; where that is not known, since this
+  // boot. Not by the time alone: on a machine without a clock it is set behind systemd-pstore.
   Status CopyNew(const std::string& archive) {
-    timespec up;
-    ::clock_gettime(CLOCK_BOOTTIME, &up);
-    const time_t boot = ::time(nullptr) - up.tv_sec;
     TELEM_TRY(const auto paths, PstoreFolder(archive).Find());
+    std::set<std::string> seen;
+    std::vector<std::pair<std::string, std::string>> fresh;
+    if (seen_) {
+      for (const std::string& name : *seen_) {
+        if (!PathIn(name).starts_with(archive + '/')) seen.insert(name);
+      }
+    }
+    const time_t boot_start = FindBootStart().time_since_epoch().count();
     for (const std::string& path : paths) {
       struct stat st;
-      if (::lstat(path.c_str(), &st) == 0 && st.st_ctim.tv_sec >= boot) TELEM_CHECK(Copy(path));
+      if (::lstat(path.c_str(), &st) != 0) continue;  // gone meanwhile
+      // A path may come back: ramoops has few numbers.
+      std::string name = std::to_string(st.st_mtim.tv_sec) + ' ' + path;
+      const bool is_seen = seen_ ? seen_->contains(name) : st.st_ctim.tv_sec < boot_start;
+      if (is_seen) {
+        seen.insert(std::move(name));
+      } else {
+        fresh.emplace_back(path, std::move(name));
+      }
+    }
+    // Before one is copied: what cannot be is new the next time, too.
+    if (seen_ != seen) TELEM_CHECK(Remember(seen));
+    for (auto& [path, name] : fresh) {
+      TELEM_CHECK(Copy(path));
+      seen.insert(std::move(name));
+      // At once: what is copied again in another boot would be told again.
+      TELEM_CHECK(Remember(seen));
     }
     return {};
   }
 
  private:
-  Cleaner(const std::string& kept, const std::string& former_boot)
-      : kept_(kept), target_(kept_.FolderOfBoot(former_boot)) {}
+  Cleaner(const std::string& cache_dir, const std::string& former_boot)
+      : kept_(cache_dir + "/pstore"),
+        target_(kept_.FolderOfBoot(former_boot)),
+        seen_path_(cache_dir + "/pstore-archive") {}
+
+  // Of a line of seen_.
+  static std::string_view PathIn(std::string_view name) {
+    TakeUntil(name, ' ');
+    return name;
+  }
+
+  Status Remember(const std::set<std::string>& seen) {
+    std::string text;
+    for (const std::string& name : seen) text += name + '\n';
+    TELEM_TRY(const AsTelemetry as, AsTelemetry::Begin());
+    TELEM_CHECK(ReplaceFile(seen_path_, text, 0600));
+    seen_ = seen;
+    return {};
+  }
 
   // Survives a power cut when the call returns.
   Status Copy(const std::string& path) {
@@ -143,8 +196,13 @@ class Cleaner {
     return {};
   }
 
+  static constexpr size_t kMaxSeen = size_t{1} << 20;  // what is larger, nobody has written
+
   PstoreFolder kept_;
   std::string target_;
+  std::string seen_path_;
+  // What was in the archive: time and path of each file.
+  std::optional<std::set<std::string>> seen_;
 };
 
 Status Clean(const Folders& folders, const Settings& settings) {

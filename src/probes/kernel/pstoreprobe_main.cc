@@ -35,11 +35,19 @@ Status SendDumps(const std::string& boot_id, std::vector<PstoreFile> files,
                  const RecordOutlet& outlet) {
   std::vector<ProbeRecord> records;
   std::vector<std::string> paths;
+  std::vector<std::string> in_parts;
   for (const PstoreDump& dump : JoinDumps(std::move(files))) {
+    // The first file last: by it the rest is known again. Dumps in the order of time: without its
+    // panic an oops would be told on its own.
+    paths.insert(paths.end(), dump.paths.rbegin(), dump.paths.rend());
+    const std::string id = IdOfDump(dump, boot_id);
+    TELEM_TRY(const bool is_rest, outlet.WasGivenUp(id));
+    if (is_rest) continue;
+    if (dump.paths.size() > 1) in_parts.push_back(id);
     for (const std::string& flaw : dump.flaws) Complain(flaw);
-    paths.insert(paths.end(), dump.paths.begin(), dump.paths.end());
-    if (outlet.IsBeforeConsent(dump.time)) continue;
-    for (ProbeRecord& record : MakeDumpRecords(dump, boot_id)) records.push_back(std::move(record));
+    auto of_dump =
+        MakeDumpRecords(dump, boot_id, [&](auto when) { return outlet.IsBeforeConsent(when); });
+    for (ProbeRecord& record : of_dump) records.push_back(std::move(record));
   }
   DropWhatPanicsTell(records);
   for (const ProbeRecord& record : records) {
@@ -48,6 +56,7 @@ Status SendDumps(const std::string& boot_id, std::vector<PstoreFile> files,
     if (!sent) Complain(sent.error().message + "; it is given up");
   }
   if (!outlet.posts()) return {};
+  for (const std::string& id : in_parts) TELEM_CHECK(outlet.NoteGivenUp(id));
   for (const std::string& path : paths) TELEM_CHECK(RemoveEvidence(path));
   return {};
 }
