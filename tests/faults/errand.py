@@ -13,6 +13,7 @@ from support.journal import last_states, read_journal
 from support.machine import Machine
 from support.waiting import wait_until
 
+PLANNED_ENDS = (-signal.SIGKILL, -signal.SIGABRT)
 REFUSAL = b"this classification is not known here"
 
 
@@ -64,7 +65,7 @@ class Errand:
         self.server.expect({event_id: number for number, event_id in enumerate(self.event_ids)})
         self.taken_over = []  # event ids that were answered 0
         self.other_statuses = collections.Counter()
-        self.restarts = 0
+        self.unwanted_ends = []  # exit codes
         self.seconds_to_accept = []  # of each restart
 
     # Each step is repeated with a new telemd when the old one dies of the plan.
@@ -72,14 +73,18 @@ class Errand:
     def start(self):
         self.machine.launch(wrapper=self.plan.wrapper())
 
+    @property
+    def restarts(self):
+        return len(self.unwanted_ends)
+
     def revive(self):
         """Another telemd, without faults, if this one is dead. Returns whether it was."""
         if self.machine.process.poll() is None:
             return False
+        self.unwanted_ends.append(self.machine.process.returncode)
         self.plan.off()
         started = time.monotonic()
         self.start()
-        self.restarts += 1
         status = None
         while status != TAKEN_OVER:
             status = self._send(new_event_id(), b"after the restart\n")
@@ -135,7 +140,7 @@ class Errand:
         with contextlib.suppress(OSError, ValueError):
             self.check()
             return
-        assert self.machine.wait_for_end() == -signal.SIGKILL, self.machine.said()
+        assert self.machine.wait_for_end() in PLANNED_ENDS, self.machine.said()
         self.drain()
         self.check()
 
@@ -156,7 +161,7 @@ class Errand:
     def end(self):
         """telemd ends in order; a kill on the way there is a kill like any other."""
         code = self.machine.stop()
-        if code == -signal.SIGKILL and self.revive():
+        if code in PLANNED_ENDS and self.revive():
             self.drain_and_check()
             code = self.machine.stop()
         assert code == 0, self.machine.said()

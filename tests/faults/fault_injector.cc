@@ -12,7 +12,11 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -50,6 +54,16 @@ enum Call : uint32_t {
   kSocketpair,
   kSpawn,
   kThread,
+  kSocket,
+  kConnect,
+  kBind,
+  kAccess,
+  kInotify,
+  kFlock,
+  kEpollCreate,
+  kEventfd,
+  kSignalfd,
+  kMalloc,
   kCallCount
 };
 
@@ -66,6 +80,9 @@ struct Plan {
   std::atomic<uint64_t> each[kCallCount];
 };
 
+// The plan, once it is there. Memory is asked for also before and on the way.
+std::atomic<Plan*> mapped_plan;
+
 Plan* MapPlan() {
   const char* const path = ::getenv("TELEM_FAULT_PLAN");
   if (path == nullptr || ::strcmp(::program_invocation_short_name, "telemd") != 0) return nullptr;
@@ -77,7 +94,8 @@ Plan* MapPlan() {
   void* const at = ::mmap(nullptr, sizeof(Plan), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   ::close(fd);
   if (at == MAP_FAILED) ::abort();
-  return static_cast<Plan*>(at);
+  mapped_plan = static_cast<Plan*>(at);
+  return mapped_plan;
 }
 
 Plan* ThePlan() {
@@ -267,6 +285,69 @@ int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
 int getsockopt(int fd, int level, int name, void* value, socklen_t* size) noexcept {
   static const auto real = Real<int(int, int, int, void*, socklen_t*)>("getsockopt");
   return IsHit(kGetsockopt) ? -1 : real(fd, level, name, value, size);
+}
+
+int socket(int domain, int type, int protocol) noexcept {
+  static const auto real = Real<int(int, int, int)>("socket");
+  return IsHit(kSocket) ? -1 : real(domain, type, protocol);
+}
+
+int connect(int fd, const sockaddr* address, socklen_t size) {
+  static const auto real = Real<decltype(connect)>("connect");
+  return IsHit(kConnect) ? -1 : real(fd, address, size);
+}
+
+int bind(int fd, const sockaddr* address, socklen_t size) noexcept {
+  static const auto real = Real<int(int, const sockaddr*, socklen_t)>("bind");
+  return IsHit(kBind) ? -1 : real(fd, address, size);
+}
+
+int access(const char* path, int mode) noexcept {
+  static const auto real = Real<int(const char*, int)>("access");
+  return IsHit(kAccess) ? -1 : real(path, mode);
+}
+
+int faccessat(int dir, const char* path, int mode, int flags) noexcept {
+  static const auto real = Real<int(int, const char*, int, int)>("faccessat");
+  return IsHit(kAccess) ? -1 : real(dir, path, mode, flags);
+}
+
+int inotify_init1(int flags) noexcept {
+  static const auto real = Real<int(int)>("inotify_init1");
+  return IsHit(kInotify) ? -1 : real(flags);
+}
+
+int inotify_add_watch(int fd, const char* path, uint32_t mask) noexcept {
+  static const auto real = Real<int(int, const char*, uint32_t)>("inotify_add_watch");
+  return IsHit(kInotify) ? -1 : real(fd, path, mask);
+}
+
+int flock(int fd, int operation) noexcept {
+  static const auto real = Real<int(int, int)>("flock");
+  return IsHit(kFlock) ? -1 : real(fd, operation);
+}
+
+int epoll_create1(int flags) noexcept {
+  static const auto real = Real<int(int)>("epoll_create1");
+  return IsHit(kEpollCreate) ? -1 : real(flags);
+}
+
+int eventfd(unsigned int count, int flags) noexcept {
+  static const auto real = Real<int(unsigned int, int)>("eventfd");
+  return IsHit(kEventfd) ? -1 : real(count, flags);
+}
+
+int signalfd(int fd, const sigset_t* mask, int flags) noexcept {
+  static const auto real = Real<int(int, const sigset_t*, int)>("signalfd");
+  return IsHit(kSignalfd) ? -1 : real(fd, mask, flags);
+}
+
+// Not by dlsym(), which may want memory itself.
+void* __libc_malloc(size_t size);
+
+void* malloc(size_t size) {
+  if (mapped_plan != nullptr && IsHit(kMalloc)) return nullptr;
+  return __libc_malloc(size);
 }
 
 int socketpair(int domain, int type, int protocol, int* fds) noexcept {

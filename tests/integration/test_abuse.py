@@ -1,6 +1,7 @@
 """What an ordinary user does to telemd on purpose, and root's records meanwhile."""
 
 import dataclasses
+import os
 import resource
 import select
 import subprocess
@@ -13,7 +14,7 @@ from support import paths
 from support.frames import TAKEN_OVER, frame, new_event_id, sample_headers
 from support.machine import NOBODY
 from support.marks import needs_root
-from support.proc import cpu_seconds
+from support.proc import cpu_seconds, kept_waiting_seconds, open_descriptors
 from support.waiting import wait_until
 
 IDLE_PROCESSES, IDLE_EACH = 5, 2000
@@ -21,7 +22,8 @@ WRITERS = 100
 FLOODERS = 2
 ROOTS_RECORDS = 400  # nobody may use half of the default limit of 1,000, so these have room
 
-# telemd's promises to everybody else: a status byte within a second, and no work after the noise.
+# telemd's promises to everybody else: a status byte within a second, and no work after the noise. What
+# the machine keeps telemd, or us, waiting for a processor is not telemd's time; the kernel counts it.
 LONGEST_WAIT = 1.0
 MOST_CPU = 0.02  # of one core
 QUIET_SECONDS = 5
@@ -71,13 +73,18 @@ def cpu_share(machine):
 
 
 def send_as_root(machine, event_ids):
-    """Sends one record; returns how many seconds its status byte took, from before connect."""
+    """Sends one record; returns how many seconds its status byte took, from before connect, without
+    those in which telemd or this process waited for a processor."""
+    def kept_waiting():
+        return kept_waiting_seconds(machine.process.pid) + kept_waiting_seconds(os.getpid())
+
     event_ids.append(new_event_id())
+    kept_before = kept_waiting()
     start = time.monotonic()
     status = machine.send(b"root's\n", event_id=event_ids[-1])
     waited = time.monotonic() - start
     assert status == TAKEN_OVER
-    return waited
+    return waited - (kept_waiting() - kept_before)
 
 
 @dataclasses.dataclass
@@ -85,9 +92,6 @@ class Outcome:
     waits: list  # seconds that each record of root's waited for its status byte
     beside_idle: float  # telemd's part of a core when the loud ones have gone
     alone: float  # and when the idle ones have gone, too
-
-    def keeps_promises(self):
-        return max(self.waits) < LONGEST_WAIT and max(self.beside_idle, self.alone) < MOST_CPU
 
 
 def make_noise(machine, sink, noise, frames):
@@ -111,15 +115,17 @@ def make_noise(machine, sink, noise, frames):
     flooded = machine.status()["frames"] - before["frames"]
     assert flooded > ROOTS_RECORDS
     stop(loud)
+    wait_until(lambda: set(event_ids) <= set(sink.event_ids()), what="root's records delivered")
+    machine.wait_for(under_way=0)
     beside_idle = cpu_share(machine)
     stop(idle)
+    wait_until(lambda: open_descriptors(machine.process.pid) < WRITERS, what="connections closed")
     outcome = Outcome(waits, beside_idle, cpu_share(machine))
     print(f"{IDLE_PROCESSES * IDLE_EACH} connections opened, {flooded} frames of noise: "
           f"{len(waits)} records of root ({in_opening} during the opening) waited for "
           f"{max(waits) * 1000:.1f} ms at most, {sorted(waits)[len(waits) // 2] * 1000:.2f} ms "
           f"in the middle; CPU afterwards {outcome.beside_idle:.2%} beside the idle ones, "
           f"{outcome.alone:.2%} without them")
-    wait_until(lambda: set(event_ids) <= set(sink.event_ids()), what="root's records delivered")
     return outcome
 
 
@@ -133,12 +139,7 @@ def test_no_noise_of_a_user_keeps_roots_records_out(make_machine, sink, noise, f
     frames = folder / "frames"
     frames.write_bytes(b"".join(frame(sample_headers(), b"noise\n") for _ in range(100)))
     frames.chmod(0o644)
-    # No record may be lost any time. Others on a busy machine can only make telemd late: once in
-    # time shows that it does its part.
-    for _ in range(3):
-        machine = make_machine(server=sink.url).start()
-        outcome = make_noise(machine, sink, noise, frames)
-        if outcome.keeps_promises():
-            return
-        assert machine.stop() == 0
-    pytest.fail(f"{outcome.beside_idle:.2%} and {outcome.alone:.2%} of a core, {max(outcome.waits)} s")
+    machine = make_machine(server=sink.url).start()
+    outcome = make_noise(machine, sink, noise, frames)
+    assert max(outcome.waits) < LONGEST_WAIT
+    assert max(outcome.beside_idle, outcome.alone) < MOST_CPU

@@ -4,12 +4,14 @@ import json
 import os
 import select
 import socket
+import subprocess
 
 import pytest
 
 from support import paths
 from support.frames import TAKEN_OVER, new_record_id, sample_headers, spool_file_bytes
 from support.http_sink import HttpSink
+from support.marks import needs_root
 from support.proc import private_kib
 from support.telemctl import answer, complaint, objects
 from support.waiting import DEADLINE, wait_until
@@ -170,24 +172,44 @@ def test_a_list_is_whole_while_records_come_and_go(make_machine):
 # ---- who may
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_who_is_not_root_may_look_and_change_nothing(make_machine, away):
+def look_and_try_to_change(make_machine, away, who, wrapper=()):
+    """What `who` asks of a telemd with one record that waits and one that was rejected."""
     machine = make_machine(server=away.url)
     machine.put_into_spool("garbage", b"no record at all")
-    machine.start()
+    machine.start(wrapper=wrapper)
     machine.wait_for(rejected=1)
     assert machine.send() == TAKEN_OVER
-    adm = {"user": "nobody", "group": "adm"}
-    assert answer(machine, "status", **adm).startswith("collecting since ")
-    [waiting] = objects(machine, "spool", "list", **adm)
-    assert "hello" in answer(machine, "spool", "show", waiting["id"], **adm)
-    assert answer(machine, "rejected", "show", "garbage", **adm) == "no record at all"
+    assert answer(machine, "status", **who).startswith("collecting since ")
+    [waiting] = objects(machine, "spool", "list", **who)
+    assert "hello" in answer(machine, "spool", "show", waiting["id"], **who)
+    assert answer(machine, "rejected", "show", "garbage", **who) == "no record at all"
     for verb in CHANGING:
-        assert complaint(machine, *verb, **adm) == "Must be root to run this command. Exiting..."
+        assert complaint(machine, *verb, **who) == "Must be root to run this command. Exiting..."
     assert len(machine.spool_files()) == 1 and len(machine.rejected_files()) == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@needs_root
+def test_who_is_not_root_may_look_and_change_nothing(make_machine, away):
+    look_and_try_to_change(make_machine, away, {"user": "nobody", "group": "adm"})
+
+
+# A group that has a name only in telemd's eyes: the machine of the test may have none of that name.
+TELEMETRY = 59_871
+
+
+@needs_root
+@pytest.mark.parametrize("who", [{"group": TELEMETRY}, {"groups": [TELEMETRY]}],
+                         ids=["its group", "one of its groups"])
+def test_members_of_telemetry_may_look_and_change_nothing(make_machine, away, folder, who):
+    groups = folder / "group"
+    groups.write_text(f"telemetry:x:{TELEMETRY}:\n")
+    wrapper = ["unshare", "-m", "sh", "-c", f"mount --bind {groups} /etc/group && exec \"$@\"", "sh"]
+    if subprocess.run([*wrapper, "true"]).returncode != 0:
+        pytest.skip("no process may have mounts of its own here")
+    look_and_try_to_change(make_machine, away, {"user": "nobody", **who}, wrapper)
+
+
+@needs_root
 def test_strangers_may_not_even_look(machine):
     for verb in (("status",), ("spool", "list"), ("rejected", "list")):
         assert complaint(machine, *verb, user="nobody") == (
@@ -195,7 +217,7 @@ def test_strangers_may_not_even_look(machine):
             "adm and telemetry may ask")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@needs_root
 def test_strangers_who_ask_nothing_do_not_keep_root_out(machine):
     # As nobody: connections are opened by a child that has become nobody.
     ready, wait = os.pipe()

@@ -16,6 +16,7 @@ from support import paths
 from support.certificates import Authority
 from support.frames import frame, header_text, new_record_id, sample_headers
 from support.http_sink import CLOSE, GARBAGE, RESET, Answer, Cut, HttpSink
+from support.marks import both_ways
 from support.tls_server import tls_server
 from support.waiting import wait_until
 
@@ -332,6 +333,25 @@ def test_otlp_tells_of_a_partial_success(sink):
 
 
 # With telemd
+
+
+@both_ways
+def test_telemds_proxy_and_headers_are_those_of_the_wire(make_machine, sink, away):
+    machine = make_machine(server=away.url, proxy=f"http://127.0.0.1:{sink.port}",
+                           server_protocol="otlp", otlp_headers="X-Token=a%20b,X-Tenant=7").start()
+    assert machine.send(b"x") == 0
+    machine.wait_for(delivered=1)
+    [request] = sink.requests
+    assert request.request_line == f"POST {away.url}/v1/logs HTTP/1.1"
+    assert (request.headers["X-Token"], request.headers["X-Tenant"]) == ("a b", "7")
+    # And in force again when they change.
+    machine.configure(server=sink.url, proxy=None, otlp_headers="X-Token=c")
+    machine.reload()
+    assert machine.send(b"x") == 0
+    machine.wait_for(delivered=2)
+    request = sink.requests[1]
+    assert request.request_line == "POST /v2/collector/v1/logs HTTP/1.1"
+    assert request.headers["X-Token"] == "c" and "X-Tenant" not in request.headers
 
 
 def test_telemd_notes_what_a_partial_success_says(make_machine, sink):

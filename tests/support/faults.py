@@ -11,7 +11,8 @@ INJECTOR = paths.BUILD / "tests" / "fault_injector.so"
 # What can be hit, as the injector names and orders it.
 CALLS = ("write", "writev", "rename", "unlink", "fsync", "syncfs", "truncate", "link", "open",
          "read", "stat", "mkdir", "opendir", "readdir", "accept", "recv", "send", "epoll_ctl",
-         "getsockopt", "socketpair", "spawn", "thread")
+         "getsockopt", "socketpair", "spawn", "thread", "socket", "connect", "bind", "access",
+         "inotify", "flock", "epoll_create", "eventfd", "signalfd", "malloc")
 
 # Those that change what is on disk.
 CHANGES = ("write", "writev", "rename", "unlink", "fsync", "syncfs", "truncate", "link")

@@ -62,6 +62,7 @@ class Cut:
 RESET = "reset"  # the connection is reset in place of an answer
 CLOSE = "close"  # … or closed
 GARBAGE = Cut(b"SSH-2.0-OpenSSH_9.2\r\n")  # … or answered in another protocol
+DRIP = "drip"  # … or answered byte by byte, without an end
 HANG = "hang"  # no answer before release() is called, then 201
 
 
@@ -207,6 +208,9 @@ class HttpSink:
             return False
         if answer == CLOSE:
             return False
+        if answer == DRIP:
+            self._drip(connection)
+            return False
         if answer == HANG:
             if not self._hang(connection):
                 return False
@@ -215,6 +219,17 @@ class HttpSink:
             time.sleep(answer.delay)
         connection.sendall(answer.encode())
         return True
+
+    def _drip(self, connection):
+        """Until the client has had enough."""
+        connection.sendall(b"HTTP/1.1 ")
+        connection.settimeout(0.3)
+        while not self._released.is_set():
+            try:
+                if not connection.recv(1):
+                    return
+            except TimeoutError:
+                connection.sendall(b"1")
 
     def _hang(self, connection):
         with self._lock:

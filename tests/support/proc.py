@@ -45,6 +45,11 @@ def run_time_ns(pid):
     return total
 
 
+def kept_waiting_seconds(pid):
+    """How long the first thread of `pid` would have run but had no CPU, since it began."""
+    return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def cpu_seconds(pid):
     """User and system time of `pid` and its threads, of clock ticks (proc(5))."""
     stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -16,13 +16,13 @@ def _environment():
     return {**kept, "LC_ALL": "C", "TZ": "UTC", "TERM": "xterm", "PAGER": "cat"}
 
 
-def telemctl(machine, *arguments, input=None, user=None, group=None, text=True, timeout=60):
+def telemctl(machine, *arguments, input=None, user=None, group=None, groups=(), text=True, timeout=60):
     """Runs it with the machine's configuration, as another user (root only) where one is named."""
     program = paths.program_for_everybody(paths.TELEMCTL) if user else paths.TELEMCTL
     who = {}
     if user:
         entry = pwd.getpwnam(user)
-        who = {"user": user, "group": group or entry.pw_gid, "extra_groups": []}
+        who = {"user": user, "group": group or entry.pw_gid, "extra_groups": groups}
     return subprocess.run(
         [program, "--config-file", machine.config, *map(str, arguments)], capture_output=True,
         text=text, input=input, stdin=subprocess.DEVNULL if input is None else None,

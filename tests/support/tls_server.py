@@ -29,6 +29,7 @@ def tls_server(cert, key, client_ca=None):
         context.load_verify_locations(client_ca)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.bodies = []
+    server.show_certificate = context.load_cert_chain  # to connections that come from now on
     server.handle_error = lambda *_: None
     server.socket = context.wrap_socket(server.socket, server_side=True,
                                         do_handshake_on_connect=False)
