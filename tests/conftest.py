@@ -23,6 +23,17 @@ _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(_hard, max(_soft, 8192)), _hard))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests have counted or measured (record_property), for people; the results for machines
+    have it as well. A test's own words are not seen where several tests run at once."""
+    stats = terminalreporter.stats
+    for report in [*stats.get("passed", []), *stats.get("failed", [])]:
+        if report.user_properties:
+            terminalreporter.section(report.nodeid, sep="-")
+            for name, value in report.user_properties:
+                terminalreporter.write_line(f"{name}: {value}")
+
+
 @pytest.fixture
 def folder():
     """A private folder with a path short enough for sockets. In memory where the system has such a

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <initializer_list>
 #include <memory>
 #include <variant>
 
@@ -58,20 +57,9 @@ bool IsPathOrEmpty(std::string_view value) { return value.empty() || IsPath(valu
 // AF_UNIX addresses hold 108 bytes with the NUL (unix(7)).
 bool IsSocketPath(std::string_view value) { return IsPath(value) && value.size() < 108; }
 
-bool IsUrlOf(std::string_view value, std::initializer_list<std::string_view> schemes) {
-  const bool has_scheme = std::any_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) {
-    return value.starts_with(scheme) && value.size() > scheme.size();
-  });
-  return has_scheme && IsPrintableAscii(value) && !value.contains(' ');
-}
+bool IsServer(std::string_view value) { return value.empty() || IsServerUrl(value); }
 
-bool IsServer(std::string_view value) {
-  return value.empty() || IsUrlOf(value, {"http://", "https://"});
-}
-
-bool IsProxy(std::string_view value) {
-  return value.empty() || IsUrlOf(value, {"http://", "https://", "socks5://", "socks5h://"});
-}
+bool IsProxy(std::string_view value) { return value.empty() || IsProxyUrl(value); }
 
 bool IsProtocol(std::string_view value) { return FindProtocol(value).has_value(); }
 

@@ -267,7 +267,11 @@ class CommandLine {
     });
     test->add_option("--timeout", timeout_, "Give up after SECONDS (30)")
         ->type_name("SECONDS")
-        ->check(CLI::Range(1, 3600))
+        ->check([](const std::string& text) {
+          const auto seconds = ParseUnsigned(text);
+          const bool is_good = seconds && *seconds >= 1 && *seconds <= 3600;
+          return is_good ? "" : "'" + text + "' is not a whole number from 1 to 3600";
+        })
         ->take_last();
   }
 

@@ -1,6 +1,8 @@
 // telem-deliver: records in, HTTP out, verdicts back. A filter that keeps nothing.
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <optional>
@@ -151,6 +153,31 @@ Result<bool> RunForDaemon() {
   }
 }
 
+Status CheckFile(const char* option, const std::string& path) {
+  if (path.empty()) return {};
+  struct stat file;
+  int err = 0;
+  if (::stat(path.c_str(), &file) != 0 || ::access(path.c_str(), R_OK) != 0) {
+    err = errno;
+  } else if (S_ISDIR(file.st_mode)) {
+    err = EISDIR;
+  }
+  return err == 0 ? Status() : SystemError(std::string(option) + " '" + path + "'", err);
+}
+
+// What libcurl would say of each record. telemd has it as their verdict, so that they wait until it
+// is put right; a person has it at once.
+Status CheckByHand(const DeliverySettings& settings) {
+  if (!settings.proxy.empty() && !IsProxyUrl(settings.proxy)) {
+    // A password may be in it, so it is not repeated.
+    return Fail(ErrorCode::kInvalid,
+                "proxy: its value is not an http://, https://, socks5:// or socks5h:// URL");
+  }
+  TELEM_CHECK(CheckFile("cainfo", settings.cainfo));
+  TELEM_CHECK(CheckFile("cert", settings.clientcert));
+  return CheckFile("key", settings.clientkey);
+}
+
 // Returns whether every record was accepted.
 Result<bool> RunByHand(Deliverer& deliverer, const Options& options) {
   if (!options.files.empty()) {
@@ -225,6 +252,9 @@ int Main(int argc, char** argv) {
   if (const auto code = ParseOptions(argc, argv, options)) return *code;
   Result<bool> done;
   if (options.by_hand) {
+    if (const Status good = CheckByHand(options.settings); !good) {
+      return UsageMistake(kProgram, good.error().message, kExitUsage);
+    }
     const auto deliverer = Deliverer::Open(options.settings, options.header_lines);
     if (!deliverer) return UsageMistake(kProgram, deliverer.error().message, kExitUsage);
     done = RunByHand(**deliverer, options);

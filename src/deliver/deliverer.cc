@@ -52,7 +52,7 @@ Result<std::unique_ptr<Deliverer>> Deliverer::Open(const DeliverySettings& setti
   if (!protocol) {
     return BadSetting("protocol", settings.server_protocol, "v2, v3 or otlp");
   }
-  if (!settings.server.starts_with("http://") && !settings.server.starts_with("https://")) {
+  if (!IsServerUrl(settings.server)) {
     return BadSetting("server", settings.server, "an http:// or https:// URL");
   }
   for (const std::string& line : header_lines) {

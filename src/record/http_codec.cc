@@ -1,6 +1,7 @@
 #include "record/http_codec.h"
 
 #include <algorithm>
+#include <initializer_list>
 
 #include "base/text.h"
 
@@ -38,6 +39,13 @@ std::optional<std::string> DecodePercent(std::string_view text) {
   return decoded;
 }
 
+bool IsUrlOf(std::string_view url, std::initializer_list<std::string_view> schemes) {
+  const bool has_scheme = std::any_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) {
+    return url.starts_with(scheme) && url.size() > scheme.size();
+  });
+  return has_scheme && IsPrintableAscii(url) && !url.contains(' ');
+}
+
 char Fold(char c) {
   if (c >= 'A' && c <= 'Z') return static_cast<char>(c - 'A' + 'a');
   return c == '-' ? '_' : c;
@@ -52,6 +60,12 @@ bool IsHttpHeaderLine(std::string_view line) {
   const std::string_view name = line.substr(0, colon);
   return std::all_of(name.begin(), name.end(), IsTokenChar) &&
          std::none_of(line.begin(), line.end(), IsControl);
+}
+
+bool IsServerUrl(std::string_view url) { return IsUrlOf(url, {"http://", "https://"}); }
+
+bool IsProxyUrl(std::string_view url) {
+  return IsUrlOf(url, {"http://", "https://", "socks5://", "socks5h://"});
 }
 
 std::optional<std::vector<std::string>> ParseOtlpHeaders(std::string_view list) {

@@ -22,6 +22,12 @@ inline constexpr std::string_view kPayloadContentType = "application/text";
 // characters (RFC 9110, 5.1 and 5.5). At most 4 KiB.
 bool IsHttpHeaderLine(std::string_view line);
 
+// Whether records can be sent to `url`: http:// or https://.
+bool IsServerUrl(std::string_view url);
+
+// Whether `url` names a proxy that they can be sent through.
+bool IsProxyUrl(std::string_view url);
+
 // Header lines from `name=value,name=value`, the form of OTEL_EXPORTER_OTLP_HEADERS: blanks around
 // names and values do not count, `%20` in a value is a blank (and so on). At most 4 KiB; nothing
 // when one of them could not stand in a request.

@@ -15,6 +15,22 @@ TEST(HttpCodecTest, KnowsWhatCanStandAsOneHeaderLine) {
   }
 }
 
+TEST(HttpCodecTest, KnowsServersAndProxies) {
+  for (const char* both : {"http://a", "https://user:password@a.example:1/b?c"}) {
+    EXPECT_TRUE(IsServerUrl(both)) << both;
+    EXPECT_TRUE(IsProxyUrl(both)) << both;
+  }
+  for (const char* proxy : {"socks5://a:1080", "socks5h://a"}) {
+    EXPECT_FALSE(IsServerUrl(proxy)) << proxy;
+    EXPECT_TRUE(IsProxyUrl(proxy)) << proxy;
+  }
+  for (const char* neither :
+       {"", "a", "a:3128", "ftp://a", "http://", "http://a b", "http://a\n"}) {
+    EXPECT_FALSE(IsServerUrl(neither)) << neither;
+    EXPECT_FALSE(IsProxyUrl(neither)) << neither;
+  }
+}
+
 TEST(HttpCodecTest, ReadsHeadersInTheFormOfOpenTelemetry) {
   EXPECT_THAT(*ParseOtlpHeaders("Authorization=Basic%20YWJj==, x-scope = a%2Cb ,,empty="),
               testing::ElementsAre("Authorization: Basic YWJj==", "x-scope: a,b", "empty: "));

@@ -25,7 +25,7 @@ FIRST, STEP = (1, 1) if LONG else (20, 41) if TIMED else (1, 97)
 
 @needs_fault_injector
 @pytest.mark.parametrize("sync", ["batch", "always"])
-def test_no_kill_loses_a_record(folder, capsys, sync):
+def test_no_kill_loses_a_record(folder, record_property, sync):
     point = FIRST
     kills = copies = 0
     seconds = []
@@ -53,10 +53,11 @@ def test_no_kill_loses_a_record(folder, capsys, sync):
         point += STEP
     assert kills > 0
     median = statistics.median(seconds)
-    with capsys.disabled():
-        print(f"\n  spool_sync = {sync}: {points} calls change something in {RECORDS} records; "
-              f"killed at {kills} of them, 0 records lost, {copies} records came to the server "
-              f"twice; accepting again within {median * 1000:.0f} ms (median), "
-              f"{max(seconds) * 1000:.0f} ms at the longest")
+    record_property(f"calls that change something in {RECORDS} records", points)
+    record_property("killed at", kills)
+    record_property("records lost", 0)
+    record_property("records that came to the server twice", copies)
+    record_property("accepting again within", f"{median * 1000:.0f} ms (median), "
+                                              f"{max(seconds) * 1000:.0f} ms at the longest")
     if TIMED:
         assert median <= SECONDS_TO_ACCEPT

@@ -175,12 +175,28 @@ def test_a_server_that_breaks_off_means_later_for_that_record_only(sink):
     assert sorted(v[1] for v in verdicts(result)) == ["accepted"] * 5 + ["later"]
 
 
-def test_a_certificate_that_cannot_be_read_is_said(sink):
-    result = run("--server", sink.url.replace("http:", "https:"), "--cainfo", "/nonexistent.pem",
-                 stdin=text_form(sample_headers(), b"x"))
-    assert result.returncode != 0
-    said = (result.stdout + result.stderr).decode()
-    assert re.search("cert|cainfo|nonexistent", said, re.I)
+# Each record had a verdict of its own about it, as if the server were away.
+@pytest.mark.parametrize("option", ["--cainfo", "--cert", "--key"])
+@pytest.mark.parametrize("path, why", [("/nonexistent.pem", "No such file or directory"),
+                                       ("/etc", "Is a directory")])
+def test_a_certificate_that_cannot_be_read_is_said_before_anything_is_sent(sink, option, path, why):
+    result = run("--server", sink.url, option, path, stdin=text_form(sample_headers(), b"x"))
+    assert (result.returncode, result.stdout) == (USAGE, b"")
+    assert result.stderr.decode() == (
+        f"telem-deliver: {option[2:]} '{path}': {why}. Try 'telem-deliver --help'.\n")
+    assert sink.requests == []
+
+
+# telemd's records wait until its configuration is put right.
+@pytest.mark.parametrize("setting, value, told", [
+    ("cainfo", "/nonexistent.pem", "nonexistent"), ("clientcert", "/nonexistent.pem", "nonexistent"),
+    ("proxy", "ftp://x", "ftp")])
+def test_in_the_settings_of_a_stream_the_same_means_later(sink, setting, value, told):
+    line = settings_line(sink.url.replace("http:", "https:"), **{setting: value})
+    result = run(stdin=line + stream_record("a" * 32, sample_headers(), b"x"))
+    assert (result.returncode, result.stderr) == (0, b"")
+    [(_, outcome, code, _, text)] = verdicts(result)
+    assert (outcome, code) == ("later", 0) and told in text
     assert sink.requests == []
 
 
@@ -206,6 +222,11 @@ MISTAKES = {
     "server a word": (["--server", "x"], "server"),
     "tidheader without colon": (["--server", "http://x/", "--tidheader", "x"], "tidheader"),
     "tidheader of two lines": (["--server", "http://x/", "--tidheader", "A: 1\nB: 2"], "tidheader"),
+    "a server without a host": (["--server", "http://"], "server"),
+    "unknown protocol": (["--server", "http://x/", "-p", "v9"], "protocol: 'v9'"),
+    "header without colon": (["--server", "http://x/", "-H", "bad"], "header: 'bad'"),
+    "proxy of another scheme": (["--server", "http://x/", "--proxy", "ftp://x"], "socks5h:// URL"),
+    "proxy without a scheme": (["--server", "http://x/", "-x", "host:3128"], "proxy: "),
     "files without server": (["/etc/hostname"], "--server"),
 }
 

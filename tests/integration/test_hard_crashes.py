@@ -233,7 +233,7 @@ def compare_with_gdb(gdb, crash):
     return known, same, more
 
 
-def test_agrees_with_gdb(crash_of, capsys):
+def test_agrees_with_gdb(crash_of, record_property):
     """Where gdb names function and module of a frame, we have the same frame. What is missing are
     mostly frames of tail calls, which gdb infers and which are not on the stack."""
     gdb = find_tool("gdb")
@@ -243,15 +243,15 @@ def test_agrees_with_gdb(crash_of, capsys):
         try:
             table[case.name] = compare_with_gdb(gdb, crash_of(case))
         except pytest.skip.Exception as skipped:
-            left_out.append(f"{case.name:44} left out: {skipped}")
+            left_out.append((case.name, skipped))
     sums = {"all": tuple(map(sum, zip(*table.values()))),
             "all but those of 200 threads":
                 tuple(map(sum, zip(*(row for name, row in table.items() if name != "threads"))))}
-    with capsys.disabled():
-        print(f"\n{'frames':44} {'gdb names':>9} {'the same':>9} {'only ours':>9}")
-        for name, (known, same, more) in {**table, **sums}.items():
-            print(f"{name:44} {known:9} {same:9} {more:9} {100 * same / max(known, 1):6.1f} %")
-        print(*left_out, sep="\n")
+    for name, (known, same, more) in {**table, **sums}.items():
+        record_property(name, f"{known} frames that gdb names, {same} the same "
+                              f"({100 * same / max(known, 1):.1f} %), {more} only ours")
+    for name, reason in left_out:
+        record_property(name, f"left out: {reason}")
     for known, same, _ in sums.values():
         assert known > 0
         assert same >= 0.95 * known

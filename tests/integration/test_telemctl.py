@@ -105,12 +105,46 @@ ALL_STATES = "spooled, delivered, rejected, dropped, expired, evicted or local"
         (["config", "--check"], "option --check needs a value"),
         (["preview", "--explain", "x"], "--explain and a FILE do not go together"),
         (["config", "--check", "x", "--json"], "--json and --check do not go together"),
+        (["test", "x"], "unexpected argument 'x'"),
+        (["test", "--timeout"], "option --timeout needs a value"),
+        *((["test", "--timeout", bad], f"--timeout: '{bad}' is not a whole number from 1 to 3600")
+          for bad in ("0", "3601", "-1", "1.5", "x", "")),
+        (["spool"], "a verb is missing"),
+        (["rejected"], "a verb is missing"),
+        (["spool", "frobnicate"], "unknown verb 'frobnicate'"),
+        (["spool", "--all"], "unknown option '--all'"),
     ],
 )
 def test_a_usage_mistake_has_its_line_and_exit_code_2(arguments, mistake):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"telemctl: {mistake}. Try 'telemctl {arguments[0]} --help'.\n"
+
+
+@pytest.mark.parametrize(
+    "verb, arguments, mistake",
+    [
+        ("spool list", ["x"], "unexpected argument 'x'"),
+        ("spool show", [], "ID is missing"),
+        ("spool show", ["a", "b"], "unexpected argument 'b'"),
+        ("spool drop", [], "an ID or --all is missing"),
+        ("spool drop", ["a", "--all"], "--all and an ID do not go together"),
+        ("spool drop", ["--all", "a"], "--all and an ID do not go together"),
+        ("spool flush", ["x"], "unexpected argument 'x'"),
+        ("spool export", [], "FILE is missing"),
+        ("spool export", ["--remove"], "FILE is missing"),
+        ("spool import", [], "FILE is missing"),
+        ("rejected show", [], "ID is missing"),
+        ("rejected retry", [], "an ID or --all is missing"),
+        ("rejected retry", ["a", "--all"], "--all and an ID do not go together"),
+        ("rejected drop", [], "an ID or --all is missing"),
+        ("rejected drop", ["a", "--all"], "--all and an ID do not go together"),
+    ],
+)
+def test_a_usage_mistake_of_a_verb_within_another_names_both(verb, arguments, mistake):
+    done = run(*verb.split(), *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"telemctl: {mistake}. Try 'telemctl {verb} --help'.\n"
 
 
 def test_a_mistake_does_not_carry_its_escape_sequences_to_the_terminal():
