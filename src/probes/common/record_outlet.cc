@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "config/consent.h"
-#include "probes/common/sent_events.h"
 #include "record/headers.h"
 #include "telemetry.h"
 
@@ -93,9 +92,17 @@ bool RecordOutlet::IsBeforeConsent(std::chrono::sys_seconds when) const {
   return since && when < *since;
 }
 
+SentEvents RecordOutlet::Events() const {
+  return SentEvents(settings_.cache_dir + "/sent-events", settings_.log_dir + "/journal");
+}
+
+bool RecordOutlet::HasHanded(std::string_view event_id) const {
+  return Events().IsInJournal(event_id);
+}
+
 Status RecordOutlet::HandOnce(const ProbeRecord& record) const {
   if (!options_.post) return Hand(record);
-  const SentEvents events(settings_.cache_dir + "/sent-events", settings_.log_dir + "/journal");
+  const SentEvents events = Events();
   // The journal knows events, not aspects of them.
   const std::string_view in_journal = record.aspect.empty() ? record.event_id : std::string_view();
   return events.SendOnce(record.event_id + record.aspect, in_journal, [&] { return Hand(record); });

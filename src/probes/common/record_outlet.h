@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "config/settings.h"
 #include "probes/common/probe_main.h"
+#include "probes/common/sent_events.h"
 
 namespace telem {
 
@@ -79,6 +80,9 @@ class RecordOutlet {
   // As Hand(), unless telemd has had a record of the same event and aspect from any probe before.
   Status HandOnce(const ProbeRecord& record) const;
 
+  // Whether telemd remembers that it has taken over a record of this event. It forgets in time.
+  bool HasHanded(std::string_view event_id) const;
+
   // Whether records are sent, and not only shown.
   bool posts() const { return options_.post; }
 
@@ -86,6 +90,8 @@ class RecordOutlet {
   bool IsBeforeConsent(std::chrono::sys_seconds when) const;
 
  private:
+  SentEvents Events() const;
+
   ProbeOptions options_;
   Settings settings_;
 };

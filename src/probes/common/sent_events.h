@@ -28,6 +28,9 @@ class SentEvents {
   Status SendOnce(const std::string& key, std::string_view event_id,
                   const std::function<Status()>& send) const;
 
+  // Whether telemd's journal has a record of this event.
+  bool IsInJournal(std::string_view event_id) const;
+
  private:
   struct Memory {
     std::vector<std::string> taken_over;  // oldest first
@@ -35,7 +38,6 @@ class SentEvents {
     size_t lines = 0;
   };
   Result<Memory> Load() const;
-  bool IsInJournal(std::string_view event_id) const;
 
   std::string path_;
   std::string journal_;
