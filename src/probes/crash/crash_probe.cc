@@ -437,10 +437,15 @@ class Case {
 
   void StartForward(ForwardChild& child, const CrashEvidence& evidence, const CrashFacts& facts,
                     CrashTurn& turn) {
-    if (!proc_.valid() || evidence.start.empty()) return;
+    // As the kernel has it, a limit of 1 is one of 0 (core(5)).
+    if (!proc_.valid() || evidence.start.empty() || arguments_.core_limit <= 1) return;
     const auto forward = CoreForward::Open(proc_.get(), CorePattern::Former(settings_),
                                            ValuesOf(arguments_, facts, proc_.get()));
-    if (forward) child.Start(*forward, evidence.start, turn);
+    if (forward) {
+      child.Start(*forward, evidence.start, turn);
+    } else {
+      Failed("the core is not handed on: " + forward.error().message);
+    }
   }
 
   void WillEnd() {
