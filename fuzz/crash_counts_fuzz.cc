@@ -16,13 +16,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CrashKey key;
   key.exact = "e1:0123456789abcdef";
   uint64_t held = 0;
-  bool in_full = true;
+  Admission admission = Admission::kInFull;
+  std::string id(32, 'a');
   for (size_t i = 0; i <= CrashCounts::kFullAnHour; ++i) {
-    in_full = counts.Admit(key, clock.Now(), held);
+    id.back() = static_cast<char>('0' + i);
+    admission = counts.Admit(key, clock.Now(), id, held);
   }
-  Require(!in_full, "a loop ends at its limit");
+  Require(admission == Admission::kCounted, "a loop ends at its limit");
+  Require(counts.Admit(key, clock.Now(), id, held) == Admission::kKnown, "no crash counts twice");
   Require(counts.CountRepeated(key.exact, clock.Now()), "and then is counted");
-  for (const HeldCrashes& due : counts.TakeDue(clock.Now())) {
+  for (const HeldCrashes& due : counts.TakeDue(clock.Now(), [] { return std::string(32, 'b'); })) {
     Require(due.count > 0, "what is due is more than nothing");
   }
   return 0;

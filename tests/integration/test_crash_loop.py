@@ -77,22 +77,27 @@ def told(payloads, name):
     return full, crashes
 
 
-def held(machine, name):
-    """How many crashes of this program wait to be counted in a record."""
+def counted(machine):
+    """The lines of crash-counts, each in its fields: the name of the program is the last one."""
     counts = machine.state / "crash-counts"
     lines = counts.read_text().splitlines() if counts.exists() else []
-    return sum(int(line.split(" ")[4]) for line in lines if line.split(" ", 6)[6] == name)
+    return [line.split(" ", 7) for line in lines if not line.startswith("last ")]
+
+
+def held(machine, name):
+    """How many crashes of this program wait to be counted in a record."""
+    return sum(int(fields[4]) for fields in counted(machine) if fields[7] == name)
 
 
 def let_an_hour_pass(machine):
     """For the counts: they stand in a file, with the times of what was told."""
-    counts = machine.state / "crash-counts"
+    wait_until(lambda: not any(fields[6] for fields in counted(machine)),
+               what="records that are on their way")
     lines = []
-    for line in counts.read_text().splitlines():
-        fields = line.split(" ", 6)
+    for fields in counted(machine):
         fields[5] = "".join(f"{int(time) - 3600}," for time in fields[5].split(",") if time)
         lines.append(" ".join(fields) + "\n")
-    counts.write_text("".join(lines))
+    (machine.state / "crash-counts").write_text("".join(lines))
 
 
 def payloads(sink):

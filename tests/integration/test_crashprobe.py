@@ -1,13 +1,17 @@
 """crashprobe on cores: what a person or a script gives it."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 
 import pytest
 from support.crashes import (CRASHPROBE, Report, find_tool, make_core, needs_crashprobe, payload_of,
                              report_core, run_crashprobe, write_config)
 from support.frame_server import FrameServer
+from support.frames import payload_of_frame
+from support.waiting import wait_until
 
 pytestmark = needs_crashprobe
 
@@ -148,8 +152,8 @@ def test_tells_a_crash_loop_five_times_and_counts_the_rest(config, crash, folder
     finally:
         server.close()
     assert len(server.frames) == 5
-    held = (folder / "crash-counts").read_text().split()[4]
-    assert held == "7"
+    last, line = (folder / "crash-counts").read_text().splitlines()
+    assert last.startswith("last ") and line.split(" ")[4] == "7"
 
 
 def test_counts_a_crash_that_could_not_be_told(config, crash, folder):
@@ -161,6 +165,71 @@ def test_counts_a_crash_that_could_not_be_told(config, crash, folder):
     finally:
         server.close()
     assert b"\nRepeated: 1\n" in server.frames[0]
+
+
+# Between its file and telemd's answer nobody but crashprobe knew of the crash, and of those that were
+# counted before it.
+def test_tells_what_was_on_its_way_when_it_was_killed(config, crash, folder):
+    hanging = FrameServer(folder / "socket", ["hang"])
+    with open(crash[1], "rb") as core:
+        process = subprocess.Popen([CRASHPROBE, "-f", config, "-p", "example", "-E", "!usr!bin!example",
+                                    "-s", "11"], stdin=core, start_new_session=True)
+    wait_until(lambda: hanging.frames)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    hanging.close()
+    (folder / "socket").unlink()
+    counts = folder / "crash-counts"
+    event_id, crashes, since = re.search(r" ([0-9a-f]{32}):(\d+):(\d+), ", counts.read_text()).groups()
+    assert crashes == "1" and f"event_id: {event_id}\n".encode() in hanging.frames[0]
+    server = FrameServer(folder / "socket")
+    try:
+        # It may be under way still.
+        assert run_crashprobe(config, "--send-counts").returncode == 0
+        assert server.frames == []
+        counts.write_text(counts.read_text().replace(since, str(int(since) - 60)))
+        for _ in range(2):
+            assert run_crashprobe(config, "--send-counts").returncode == 0
+    finally:
+        server.close()
+    frame, = server.frames
+    assert f"event_id: {event_id}\n".encode() in frame
+    report = Report(payload_of_frame(frame))
+    assert report.field("Process") == "example" and report.field("Repeated") == "1"
+
+
+@pytest.fixture
+def full_disk(folder):
+    """A folder on a disk that is full by now, with the counts of `fill`."""
+    if os.getuid() != 0:
+        pytest.skip("only root can mount")
+    disk = folder / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no tmpfs here: {mounted.stderr.decode()}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_tells_a_loop_on_a_full_disk_in_short(crash, folder, full_disk):
+    config = write_config(folder, state_dir=full_disk)
+    server = FrameServer(folder / "socket")
+    try:
+        for _ in range(5):
+            assert as_kernel(config, crash[1]).returncode == 0
+        with open(full_disk / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError):
+            while True:
+                ballast.write(bytes(4096))
+        done = [as_kernel(config, crash[1]) for _ in range(3)]
+    finally:
+        server.close()
+    assert [end.returncode for end in done] == [0, 0, 0]
+    assert all(b"crashes are told, but not counted: " in end.stderr for end in done)
+    reports = [Report(payload_of_frame(frame)) for frame in server.frames]
+    assert ["Backtrace" in report.payload for report in reports] == [True] * 5 + [False] * 3
+    assert [report.field("Repeated") for report in reports] == [None] * 5 + ["1"] * 3
+    assert len({report.exact for report in reports}) == 1
 
 
 def test_explains_where_facts_came_from(config, crash):

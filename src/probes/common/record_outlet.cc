@@ -97,6 +97,10 @@ bool RecordOutlet::IsBeforeConsent(std::chrono::sys_seconds when) const {
   return options_.post && when < ReadConsentStart(settings_, opened_);
 }
 
+bool RecordOutlet::HasHanded(std::string_view event_id) const {
+  return Remembered().CountInJournal(event_id) > 0;
+}
+
 Status RecordOutlet::HandOnce(const ProbeRecord& record) const {
   if (!options_.post) return Hand(record);
   return Remembered().SendOnce(record.event_id + record.aspect, record.event_id,

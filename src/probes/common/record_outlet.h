@@ -88,6 +88,9 @@ class RecordOutlet {
   Status NoteGivenUp(const std::string& id) const;
   Result<bool> WasGivenUp(const std::string& id) const;
 
+  // Whether telemd remembers that it has taken over a record of this event. It forgets in time.
+  bool HasHanded(std::string_view event_id) const;
+
   // Whether records are sent, and not only shown.
   bool posts() const { return options_.post; }
 

@@ -32,6 +32,8 @@ class SentEvents {
 
   // Whether the record of `key` was taken over.
   Result<bool> Has(const std::string& key) const;
+  // How many records of this event telemd's journal has; those that it dropped do not count.
+  size_t CountInJournal(std::string_view event_id) const;
 
  private:
   struct Memory {
@@ -40,8 +42,6 @@ class SentEvents {
     size_t lines = 0;
   };
   Result<Memory> Load() const;
-  // Of the event: those that telemd took over.
-  size_t CountInJournal(std::string_view event_id) const;
 
   std::string path_;
   std::string journal_;

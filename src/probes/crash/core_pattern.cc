@@ -84,6 +84,18 @@ bool IsRootAMount() {
   return false;
 }
 
+// What the kernel has where nobody has set anything.
+constexpr char kDefaultPattern[] = "core";
+constexpr char kDefaultLimit[] = "0";
+
+// A crashprobe of any version and place, or a socket of it.
+bool IsOurs(std::string_view pattern, std::string_view socket) {
+  if (pattern.starts_with('@')) {
+    return pattern.substr(pattern.starts_with("@@") ? 2 : 1) == socket;
+  }
+  return pattern.starts_with('|') && TakeUntil(pattern, ' ').ends_with("/crashprobe");
+}
+
 }  // namespace
 
 Result<std::string> CorePattern::Read(const char* name) const {
@@ -103,8 +115,10 @@ Status CorePattern::Write(const char* name, std::string_view value) const {
 std::vector<std::string> CorePattern::Wanted() const {
   std::vector<std::string> patterns;
   const auto modes = ReadFile(kernel_ + "/core_modes", kMaxSetting);
-  // The socket is the better way: what handles the core is a service with limits of its own.
-  if (modes && ("\n" + *modes).contains("\nsocket\n") && ::access(socket_.c_str(), F_OK) == 0) {
+  // The socket is the better way: what handles the core is a service with limits of its own. But
+  // nobody says there what the process wants of a core file.
+  if (settings_.crash_forward != CrashForward::kFile && modes &&
+      ("\n" + *modes).contains("\nsocket\n") && ::access(socket_.c_str(), F_OK) == 0) {
     patterns.push_back("@@" + socket_);
     patterns.push_back("@" + socket_);
   }
@@ -123,7 +137,10 @@ Status CorePattern::SetUp() {
     return Fail(ErrorCode::kBusy, "systemd-coredump keeps core_pattern, as crash_forward says");
   }
   Saved saved{pattern, limit, ""};
-  if (const auto before = ReadSaved(settings_); before && before->ours == pattern) saved = *before;
+  const auto before = ReadSaved(settings_);
+  if (before && (before->ours == pattern || IsOurs(pattern, socket_))) saved = *before;
+  // One of ours is not to be put back: the file was lost, or 1.x set it up.
+  if (IsOurs(saved.pattern, socket_)) saved = {kDefaultPattern, kDefaultLimit, ""};
   refused_.clear();
   Status done = Fail(ErrorCode::kInvalid, "the path of crashprobe is too long for the kernel");
   for (const std::string& wanted : Wanted()) {
@@ -143,13 +160,18 @@ Status CorePattern::SetUp() {
 }
 
 Status CorePattern::Restore() {
-  const auto saved = ReadSaved(settings_);
-  if (!saved && saved.error().code == ErrorCode::kNotFound) return {};
-  if (!saved) return std::unexpected(saved.error());
+  auto saved = ReadSaved(settings_);
+  if (!saved && saved.error().code != ErrorCode::kNotFound) {
+    return std::unexpected(saved.error());
+  }
   TELEM_TRY(const std::string pattern, Read("core_pattern"));
+  if (!saved) {
+    if (!IsOurs(pattern, socket_)) return {};
+    saved = Saved{kDefaultPattern, kDefaultLimit, pattern};
+  }
   // Also when SetUp() or this was ended in between.
   const bool is_former = pattern == saved->pattern;
-  if (pattern == saved->ours || is_former) {
+  if (pattern == saved->ours || is_former || IsOurs(pattern, socket_)) {
     if (!is_former) TELEM_CHECK(Write("core_pattern", saved->pattern));
     TELEM_CHECK(Write("core_pipe_limit", saved->limit));
   }

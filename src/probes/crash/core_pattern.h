@@ -33,8 +33,9 @@ class CorePattern {
   // Why the last SetUp() took less than the best, a sentence each.
   const std::vector<std::string>& refused() const { return refused_; }
 
-  // Puts back what SetUp() found. Nothing to do where it was not called, and where somebody else
-  // has changed the pattern since: that one is not ours to change.
+  // Puts back what SetUp() found, or where nobody knows that any more, what the kernel begins with.
+  // Nothing to do where the pattern is none of ours: it was never set up, or somebody else has
+  // changed it since.
   Status Restore();
 
   // The pattern that was there before, empty where there was none or it was not set up.

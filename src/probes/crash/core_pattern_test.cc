@@ -63,6 +63,60 @@ TEST_F(CorePatternTest, TakesTheSocketWhereTheKernelAndTheServiceHaveIt) {
   EXPECT_EQ(CorePattern::Former(settings_), "core.%p");
 }
 
+// Through a socket nobody says how large a core the process wants, and none was handed on.
+TEST_F(CorePatternTest, TakesThePipeWhereTheCoreIsHandedOnToAFile) {
+  Set("core_modes", "file\npipe\nsocket\n");
+  Set("s", "");
+  settings_.crash_forward = CrashForward::kFile;
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  EXPECT_TRUE(Get("core_pattern").starts_with("|/usr/bin/crashprobe ")) << Get("core_pattern");
+}
+
+// What had been there before was lost, and then our own pattern was put "back" at removal: the
+// kernel called a program that was not there any more.
+TEST_F(CorePatternTest, PutsBackTheKernelsDefaultWhenNobodyKnowsWhatWasThere) {
+  const std::string saved = settings_.state_dir + "/core_pattern";
+  for (const bool sets_up_again : {true, false}) {
+    Set("core_pattern", "core.%p\n");
+    ASSERT_TRUE(Pattern().SetUp().has_value());
+    ASSERT_EQ(::unlink(saved.c_str()), 0);
+    if (sets_up_again) {
+      ASSERT_TRUE(Pattern().SetUp().has_value());
+    }
+    EXPECT_EQ(CorePattern::Former(settings_), sets_up_again ? "core" : "");
+    ASSERT_TRUE(Pattern().Restore().has_value());
+    EXPECT_EQ(Get("core_pattern"), "core");
+    EXPECT_EQ(Get("core_pipe_limit"), "0");
+  }
+}
+
+TEST_F(CorePatternTest, NeverPutsBackOneOfOurs) {
+  Set("core_modes", "file\npipe\nsocket\n");
+  Set("s", "");
+  for (const std::string& ours : {std::string("|/usr/bin/crashprobe -p %e -E %E -s %s"),
+                                  std::string("|/usr/local/bin/crashprobe -f /c -p %e"),
+                                  "@" + folder_ + "/s", "@@" + folder_ + "/s"}) {
+    Set("core_pattern", ours + "\n");
+    ASSERT_TRUE(Pattern().SetUp().has_value());
+    EXPECT_EQ(CorePattern::Former(settings_), "core") << ours;
+    ASSERT_TRUE(Pattern().Restore().has_value());
+    EXPECT_EQ(Get("core_pattern"), "core") << ours;
+  }
+  Set("core_pattern", "|/usr/bin/notcrashprobe %p\n");
+  EXPECT_TRUE(Pattern().Restore().has_value());
+  EXPECT_EQ(Get("core_pattern"), "|/usr/bin/notcrashprobe %p");
+}
+
+// An upgrade that moved the program, or an administrator who gave it options.
+TEST_F(CorePatternTest, KeepsWhatWasThereWhenItIsSetUpInAnotherWay) {
+  ASSERT_TRUE(Pattern().SetUp().has_value());
+  CorePattern other(folder_, "/opt/bin/crashprobe", folder_ + "/s", settings_);
+  ASSERT_TRUE(other.SetUp().has_value());
+  EXPECT_EQ(CorePattern::Former(settings_), "core.%p");
+  ASSERT_TRUE(Pattern().Restore().has_value());
+  EXPECT_EQ(Get("core_pattern"), "core.%p");
+}
+
 // A SetUp() that was killed had set core_pipe_limit, and nothing put it back.
 TEST_F(CorePatternTest, PutsTheLimitBackWhenOnlyThatWasSet) {
   ASSERT_TRUE(Pattern().SetUp().has_value());

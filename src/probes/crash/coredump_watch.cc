@@ -17,6 +17,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "config/consent.h"
+#include "probes/common/event_id.h"
 #include "probes/common/probe_main.h"
 #include "probes/crash/crash_analysis.h"
 #include "probes/crash/crash_probe.h"
@@ -99,6 +100,40 @@ std::string TextOfFrame(const SignatureFrame& frame, size_t number) {
   return text;
 }
 
+using Thread = std::pair<int64_t, std::vector<SignatureFrame>>;
+
+std::string LeftOut(size_t count, const char* what) {
+  std::string text = "(";
+  AppendUnsigned(text, count);
+  return text + what;
+}
+
+// What does not fit is left out from the back.
+std::string TextOfThreads(const std::vector<Thread>& threads) {
+  constexpr size_t kMaxText = size_t{240} * 1024;
+  std::string text;
+  for (size_t i = 0; i < threads.size(); ++i) {
+    const auto& [tid, frames] = threads[i];
+    std::string stack = "\nBacktrace (TID ";
+    AppendSigned(stack, tid);
+    stack += "):\n";
+    size_t shown = 0;
+    while (shown < frames.size()) {
+      const std::string line = TextOfFrame(frames[shown], shown);
+      if (text.size() + stack.size() + line.size() > kMaxText) break;
+      stack += line;
+      ++shown;
+    }
+    if (shown > 0 || frames.empty()) text += stack;
+    if (shown == frames.size()) continue;
+    if (shown > 0) text += LeftOut(frames.size() - shown, " frames left out)\n");
+    const size_t threads_left_out = threads.size() - i - (shown > 0 ? 1 : 0);
+    if (threads_left_out > 0) text += "\n" + LeftOut(threads_left_out, " threads left out)\n");
+    break;
+  }
+  return text;
+}
+
 class Watch {
  public:
   Watch(const CrashArguments& arguments, const Settings& settings)
@@ -136,6 +171,7 @@ class Watch {
   int Report(const JournalFields& fields) {
     if (arguments_.post && tm_is_opted_in() == 0) return EXIT_SUCCESS;
     const std::string exe = FieldOf(fields, "COREDUMP_EXE");
+    const std::string cursor = FieldOf(fields, "__CURSOR");
     if (!IsBeforeConsent(fields) && !exe.empty()) {
       CrashFacts facts;
       facts.name = FieldOf(fields, "COREDUMP_COMM");
@@ -145,14 +181,16 @@ class Watch {
       const Origin origin = OriginOfCgroup(FieldOf(fields, "COREDUMP_CGROUP"));
       facts.container = origin.container;
       facts.unit = origin.unit;
-      const int tid = NumberOf(fields, "COREDUMP_TID");
       const std::string text =
-          ReportOfCoredumpMessage(FieldOf(fields, "MESSAGE"), tid != 0 ? tid : facts.pid);
-      const int result = ReportKnownCrash(arguments_, settings_, facts, text);
+          ReportOfCoredumpMessage(FieldOf(fields, "MESSAGE"), NumberOf(fields, "COREDUMP_TID"));
+      const std::string parts[] = {cursor, FieldOf(fields, "__REALTIME_TIMESTAMP"),
+                                   FieldOf(fields, "COREDUMP_PID")};
+      const int result =
+          ReportKnownCrash(arguments_, settings_, facts, text, EventIdOf("coredump", parts));
       if (result != EXIT_SUCCESS) return result;
     }
     if (!arguments_.post) return EXIT_SUCCESS;
-    const Status saved = ReplaceFile(cursor_path_, FieldOf(fields, "__CURSOR") + "\n", 0600);
+    const Status saved = ReplaceFile(cursor_path_, cursor + "\n", 0600);
     return saved ? EXIT_SUCCESS : Failure(kCrashProgram, saved.error().message);
   }
 
@@ -217,7 +255,7 @@ std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thr
   constexpr std::string_view kModule = "Module ";
   constexpr std::string_view kBuildId = " with build-id ";
   std::map<std::string, std::string> build_ids;
-  std::vector<std::pair<int64_t, std::vector<SignatureFrame>>> threads;
+  std::vector<Thread> threads;
   while (!message.empty()) {
     const std::string_view line = Trim(TakeUntil(message, '\n'));
     if (line.starts_with(kModule) && line.contains(kBuildId)) {
@@ -239,24 +277,11 @@ std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thr
     }
   }
   const auto crashing = std::find_if(threads.begin(), threads.end(), [&](const auto& thread) {
-    return thread.first == crashing_thread;
+    return crashing_thread != 0 && thread.first == crashing_thread;
   });
   if (crashing != threads.end()) std::rotate(threads.begin(), crashing, std::next(crashing));
   if (threads.empty() || threads.front().second.empty()) return "";
-  constexpr size_t kMaxText = size_t{240} * 1024;
-  std::string text;
-  for (const auto& [tid, frames] : threads) {
-    std::string stack = "\nBacktrace (TID ";
-    AppendSigned(stack, tid);
-    stack += "):\n";
-    size_t number = 0;
-    for (const SignatureFrame& frame : frames) stack += TextOfFrame(frame, number++);
-    if (text.size() + stack.size() > kMaxText) {
-      text += "\n(threads left out)\n";
-      break;
-    }
-    text += stack;
-  }
+  const std::string text = TextOfThreads(threads);
   CrashingStack stack;
   stack.frames = threads.front().second;
   stack.overflowed = stack.frames.size() >= kWrittenFrames;

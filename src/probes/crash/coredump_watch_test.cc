@@ -33,6 +33,30 @@ TEST(CoredumpMessageTest, PutsTheThreadThatCrashedFirst) {
   EXPECT_TRUE(text.contains("\nSignature: s1:"));
 }
 
+// systemd 252 does not say which thread it was, and the process's first one took its place.
+TEST(CoredumpMessageTest, KeepsTheOrderWhereNothingSaysWhichThreadCrashed) {
+  const std::string text = ReportOfCoredumpMessage(kMessage, 0);
+  EXPECT_TRUE(
+      text.starts_with("\nBacktrace (TID 41):\n#0 pause() - [libc.so.6] +0xd3df2\n"
+                       "\nBacktrace (TID 42):\n"))
+      << text;
+}
+
+TEST(CoredumpMessageTest, CutsTheStackThatCrashedWhereTheRoomEnds) {
+  std::string message = "Stack trace of thread 1:\n";
+  for (int i = 0; i < 250; ++i) {
+    message += "#" + std::to_string(i) + " 0x1 " + std::string(1000, 'f') + " (example + 0x1)\n";
+  }
+  const std::string long_stack = message;
+  message += "Stack trace of thread 2:\n#0 0x1 g (example + 0x1)\n";
+  const std::string text = ReportOfCoredumpMessage(message, 0);
+  EXPECT_LT(text.size(), 250u * 1024);
+  EXPECT_TRUE(text.starts_with("\nBacktrace (TID 1):\n#0 ffff")) << text.substr(0, 100);
+  EXPECT_TRUE(text.contains("\n(11 frames left out)\n\n(1 threads left out)\n\nSignature: s1:"))
+      << text.substr(text.size() - 300);
+  EXPECT_TRUE(ReportOfCoredumpMessage(long_stack, 0).contains("left out)\n\nSignature: s1:"));
+}
+
 TEST(CoredumpMessageTest, MakesNothingOfWhatHasNoStack) {
   EXPECT_EQ(ReportOfCoredumpMessage("Process 42 (example) dumped core.\n", 42), "");
   EXPECT_EQ(ReportOfCoredumpMessage("Stack trace of thread 1:\n#0 (\n#1 x (y + z)\n", 1), "");

@@ -308,7 +308,9 @@ class Case {
     return Tell(evidence, [] {});
   }
 
-  int Known(const CrashFacts& facts, const std::string& text) {
+  int Known(const CrashFacts& facts, const std::string& text, const std::string& event_id) {
+    event_id_ = event_id;
+    comes_again_ = true;
     const CrashKind kind = KindFor(facts);
     if (kind != kCrash) {
       GiveUpRights();
@@ -435,10 +437,15 @@ class Case {
 
   void StartForward(ForwardChild& child, const CrashEvidence& evidence, const CrashFacts& facts,
                     CrashTurn& turn) {
-    if (!proc_.valid() || evidence.start.empty()) return;
+    // As the kernel has it, a limit of 1 is one of 0 (core(5)).
+    if (!proc_.valid() || evidence.start.empty() || arguments_.core_limit <= 1) return;
     const auto forward = CoreForward::Open(proc_.get(), CorePattern::Former(settings_),
                                            ValuesOf(arguments_, facts, proc_.get()));
-    if (forward) child.Start(*forward, evidence.start, turn);
+    if (forward) {
+      child.Start(*forward, evidence.start, turn);
+    } else {
+      Failed("the core is not handed on: " + forward.error().message);
+    }
   }
 
   void WillEnd() {
@@ -447,8 +454,9 @@ class Case {
 
   int TellKindOnly(const CrashFacts& facts, const CrashKind& kind) {
     WillEnd();
-    CrashStory story{kind, kind == kThirdParty ? kThirdPartyText : kPackageBuildText, "",
-                     KeyOf(facts, kind)};
+    CrashStory story{kind,      kind == kThirdParty ? kThirdPartyText : kPackageBuildText,
+                     "",        KeyOf(facts, kind),
+                     event_id_, comes_again_};
     // One count for all of them: the key must not say what the record does not.
     story.key.process.clear();
     return teller_.Tell(story);
@@ -466,8 +474,9 @@ class Case {
   int TellAnalysis(const CrashFacts& facts, const Analysis& analysis) {
     WillEnd();
     const CrashKind kind = analysis.text.empty() ? kFailedAnalysis : kCrash;
-    CrashStory story{kind, ReportHead(facts), WithPackage(analysis.text, facts),
-                     KeyOf(facts, kind)};
+    CrashStory story{
+        kind,      ReportHead(facts), WithPackage(analysis.text, facts), KeyOf(facts, kind),
+        event_id_, comes_again_};
     if (!analysis.mishap.empty()) story.head += "Analysis: " + analysis.mishap + "\n";
     if (const std::string_view exact = ExactSignatureOf(analysis.text); !exact.empty()) {
       story.key.exact = exact;
@@ -482,6 +491,9 @@ class Case {
   CrashTeller teller_;
   UniqueFd proc_;
   CrashFacts facts_;
+  // Also of what is told when the one who looked into it was ended.
+  std::string event_id_ = CrashTeller::NewEventId();
+  bool comes_again_ = false;
   CrashAttempt* attempt_ = nullptr;  // in its child
 };
 
@@ -504,8 +516,9 @@ int ReportCrash(const CrashArguments& arguments, const Settings& settings) {
 }
 
 int ReportKnownCrash(const CrashArguments& arguments, const Settings& settings,
-                     const CrashFacts& facts, const std::string& text) {
-  return Case(arguments, settings).Known(facts, text);
+                     const CrashFacts& facts, const std::string& text,
+                     const std::string& event_id) {
+  return Case(arguments, settings).Known(facts, text, event_id);
 }
 
 int SendCrashCounts(const CrashArguments& arguments, const Settings& settings) {

@@ -18,9 +18,10 @@ inline constexpr char kCrashProgram[] = "crashprobe";
 // kernel's socket is at standard input.
 int ReportCrash(const CrashArguments& arguments, const Settings& settings);
 
-// A crash that somebody else has looked into; `text` is the part of the record behind its head.
+// A crash that somebody else has looked into; `text` is the part of the record behind its head. It
+// may come again with the same `event_id` (32 hex digits), and is told once.
 int ReportKnownCrash(const CrashArguments& arguments, const Settings& settings,
-                     const CrashFacts& facts, const std::string& text);
+                     const CrashFacts& facts, const std::string& text, const std::string& event_id);
 
 // For people: what would be reported of a core or a running process, and where it came from.
 int ExplainCrash(const CrashArguments& arguments, const Settings& settings);

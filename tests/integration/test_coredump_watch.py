@@ -1,0 +1,120 @@
+"""crashprobe --watch: what systemd-coredump wrote into the system journal is told once, whenever the
+watch is ended. tests/system/test_coredump_watch.py has the real systemd-coredump."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from support.crashes import CRASHPROBE, needs_crashprobe
+from support.waiting import DEADLINE, wait_until
+
+pytestmark = needs_crashprobe
+
+# As journalctl does: the entries behind a cursor, the place of an entry being its number.
+JOURNALCTL = """#!/bin/sh
+after=-1
+for word; do case $word in --after-cursor=*) after=${word#--after-cursor=};; esac; done
+for number in $(seq $((after + 1)) 9999); do
+  test -e "$ENTRIES/$number" || exit 0
+  cat "$ENTRIES/$number"
+done
+"""
+
+ENTRY = """__CURSOR={number}
+__REALTIME_TIMESTAMP=4000000000000000
+COREDUMP_PID={pid}
+COREDUMP_COMM={name}
+COREDUMP_EXE=/usr/bin/{name}
+COREDUMP_SIGNAL=11
+MESSAGE
+"""
+
+MESSAGE = """Process {pid} ({name}) of user 0 dumped core.
+
+Stack trace of thread {tid}:
+#0  0x000055d000001139 {name} ({name} + 0x1139)
+
+Stack trace of thread {pid}:
+#0  0x00007f00000d3df2 pause (libc.so.6 + 0xd3df2)
+"""
+
+
+class Journal:
+    def __init__(self, folder):
+        self._bin = folder / "bin"
+        self._bin.mkdir()
+        (self._bin / "journalctl").write_text(JOURNALCTL)
+        (self._bin / "journalctl").chmod(0o755)
+        self.entries = folder / "entries"
+        self.entries.mkdir()
+        self._count = 0
+
+    def add(self, name, count=1):
+        for _ in range(count):
+            pid = 1000 + self._count
+            message = MESSAGE.format(name=name, pid=pid, tid=pid + 5000).encode()
+            entry = ENTRY.format(name=name, pid=pid, number=self._count).encode()
+            (self.entries / str(self._count)).write_bytes(
+                entry + len(message).to_bytes(8, "little") + message + b"\n\n")
+            self._count += 1
+
+    def watch(self, machine, wrapper=()):
+        """Until the end of what there is."""
+        return subprocess.run([*wrapper, CRASHPROBE, "-f", machine.config, "--watch"],
+                              env={**os.environ, "PATH": f"{self._bin}:{os.environ['PATH']}",
+                                   "ENTRIES": str(self.entries)},
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=4 * DEADLINE)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path)
+
+
+def told(sink, name):
+    """How many crashes are told in full, and how many are counted, by records of different events."""
+    records = {request.headers["event_id"]: request.body.decode() for request in sink.requests
+               if request.body.startswith(f"Process: /usr/bin/{name}\n".encode())}
+    full = sum("Backtrace" in payload for payload in records.values())
+    return full, sum(int(count) for payload in records.values()
+                     for count in re.findall(r"^Repeated: (\d+)$", payload, re.M))
+
+
+def held(machine, name):
+    lines = (machine.state / "crash-counts").read_text().splitlines()
+    return sum(int(line.split(" ")[4]) for line in lines if line.endswith(f" /usr/bin/{name}"))
+
+
+# systemd 252 does not say which thread it was.
+def test_the_thread_that_crashed_is_first(machine, sink, journal):
+    journal.add("threads")
+    assert journal.watch(machine).returncode == 0
+    wait_until(lambda: told(sink, "threads") == (1, 0))
+    payload, = [body.decode() for body in sink.bodies()]
+    assert re.findall(r"^Backtrace \(TID (\d+)\):$", payload, re.M) == ["6000", "1000"]
+
+
+# Killed between the record and the cursor it told the crash again, or counted it again.
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace on this machine")
+@pytest.mark.parametrize("call", ["write", "rename", "connect", "read"])
+def test_each_crash_counts_once_wherever_the_watch_is_killed(make_machine, sink, journal, call):
+    machine = make_machine(server=sink.url, rate_limit_enabled=False).start()
+    names = []
+    for nth in range(1, 60):
+        # Numbers at the end of a name do not tell one bug from another.
+        names.append("killed_" + "x" * nth + "_at")
+        # The fifth is the last one that is told in full.
+        journal.add(names[-1], 4)
+        assert journal.watch(machine).returncode == 0
+        journal.add(names[-1], 2)
+        done = journal.watch(machine, ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                                       f"inject={call}:signal=SIGKILL:when={nth}"])
+        if done.returncode == 0:
+            break
+        assert journal.watch(machine).returncode == 0
+    assert len(names) > 1
+    wait_until(lambda: {name: told(sink, name) for name in names} == {name: (5, 0) for name in names},
+               what=lambda: {name: told(sink, name) for name in names})
+    assert {name: held(machine, name) for name in names} == {name: 1 for name in names}
