@@ -56,8 +56,11 @@ void Delivery::Offer(const WaitingRecord& record, std::string_view header_text,
   const MonotonicTime now = loop_.clock().Monotonic();
   // Those that wait go first, but for those that were tried and failed, or have had their share.
   if (spool_.HasReady(now) || spool_.is_scanning() || !MayHandOver()) return spool_.Append(record);
+  // It must not overtake those of its own uid either.
+  if (spool_.IsHeldBack(record, now)) return spool_.Append(record);
   const auto headers = SplitHeaders(header_text);
-  if (!headers || FindLimit(record, now)) return spool_.Append(record);
+  if (!headers) return spool_.Append(record);
+  if (const auto limited = FindLimit(record, now)) return LetWait(record, *limited);
   HandOver(record, 0, *headers, header_text, payload);
 }
 
@@ -161,7 +164,7 @@ Delivery::Step Delivery::HandOverNext() {
   }
   if (const auto limited = FindLimit(record, now)) {
     if (next->failures == 0) {
-      spool_.Append(record);
+      LetWait(record, *limited);
     } else {
       spool_.Defer({record, next->failures, limited->is_for_all ? now : limited->until});
     }
@@ -220,17 +223,21 @@ std::optional<Delivery::Limited> Delivery::FindLimit(const WaitingRecord& record
     of_uid.bytes += other.bytes;
   }
   if (!limiter_.HasRoom(of_all, record.bytes(), now)) {
-    limited_until_ = limiter_.NextRoom(now);
+    limited_until_ = limiter_.NextRoom(of_all, record.bytes(), now);
     return Limited{.is_for_all = true, .until = limited_until_};
   }
   if (!limiter_.HasRoomFor(uid, of_uid, record.bytes(), now)) {
     // Where only what is under way is in the way, its verdicts come sooner and tell.
-    const MonotonicTime until =
-        std::max(limiter_.NextRoomFor(uid, now), now + std::chrono::seconds(1));
-    spool_.HoldBack(record, until);
+    const MonotonicTime until = std::max(limiter_.NextRoomFor(uid, of_uid, record.bytes(), now),
+                                         now + std::chrono::seconds(1));
     return Limited{.is_for_all = false, .until = until};
   }
   return std::nullopt;
+}
+
+void Delivery::LetWait(const WaitingRecord& record, const Limited& limited) {
+  if (!limited.is_for_all) spool_.HoldBack(record, limited.until);
+  spool_.Append(record);
 }
 
 void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,

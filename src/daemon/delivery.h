@@ -153,6 +153,7 @@ class Delivery {
   Step HandOverNext();
   std::optional<Deferred> TakeNext(MonotonicTime now);
   std::optional<Limited> FindLimit(const WaitingRecord& record, MonotonicTime now);
+  void LetWait(const WaitingRecord& record, const Limited& limited);
   void HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,
                 std::string_view header_text, std::string_view payload);
   void PutAside(const Deferred& next, const Error& error);

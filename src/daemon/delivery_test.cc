@@ -279,6 +279,33 @@ TEST_F(DeliveryTest, KeepsTheRateLimitForFreshAndForWaitingOnes) {
   ASSERT_TRUE(RunUntilDelivered(8));
 }
 
+// A byte limit that nobody reached kept what the record limit let go, for its own longer window.
+TEST_F(DeliveryTest, WaitsForTheWindowThatIsFullAndForNoOther) {
+  limiter_.SetLimits(
+      {.records = 10, .bytes = 1'000'000, .record_window = minutes(1), .byte_window = minutes(59)});
+  for (int i = 0; i < 20; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(10));
+  clock_.Advance(minutes(1) + seconds(1));
+  ASSERT_TRUE(RunUntilDelivered(20));
+}
+
+TEST_F(DeliveryTest, FreshOnesDoNotOvertakeThoseOfTheirUidThatWaitForItsShare) {
+  Script("bad refused 413 0\n");
+  limiter_.SetLimits({.records = 4, .record_window = minutes(15)});
+  for (const char* kind : {"bad", "bad", "second"}) {
+    Offer("org.example/" + std::string(kind) + "/one", 1000);
+  }
+  ASSERT_TRUE(RunUntil([&] { return counters_.rejected == 2; }));
+  ASSERT_EQ(Waiting(), 1u);
+  // What was refused does not count, so there is room again; but the second waits.
+  Offer("org.example/third/one", 1000);
+  EXPECT_EQ(delivery_->under_way(), 0u);
+  Offer("org.example/other/one", 1001);
+  EXPECT_EQ(delivery_->under_way(), 1u);
+  clock_.Advance(seconds(1));
+  ASSERT_TRUE(RunUntilDelivered(3));
+}
+
 TEST_F(DeliveryTest, TellsWhenSomebodyTookAFileAway) {
   Script("org later 0 0\n");
   Offer("org.example/good/one");

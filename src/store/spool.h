@@ -108,6 +108,9 @@ class Spool {
 
   // The record's holder has to wait until then; others do not.
   void HoldBack(const WaitingRecord& record, MonotonicTime until) { list_.HoldBack(record, until); }
+  bool IsHeldBack(const WaitingRecord& record, MonotonicTime now) const {
+    return list_.IsHeldBack(record, now);
+  }
   void ReleaseAll() { list_.ReleaseAll(); }
   std::optional<MonotonicTime> NextRelease(MonotonicTime now) const {
     return list_.NextRelease(now);
