@@ -423,11 +423,13 @@ void Delivery::OnVerdict(const Verdict& verdict) {
 }
 
 void Delivery::OnAccepted(const UnderWay& record, std::string_view note) {
-  // One that was on its way before the last failure does not tell whether that is over.
-  if (record.epoch == epoch_) {
+  // One that was on its way before the last failure does not tell whether that is over, but that an
+  // answer for the operator concerned its own record only.
+  if (record.epoch == epoch_ || was_operators_) {
     if (failures_ > 0) Log(LogLevel::kNotice, "delivering again to " + settings_.server);
     failures_ = 0;
     not_before_ = {};
+    has_delivered_ = true;
   }
   first_failures_ = 0;
   workers_lost_ = 0;
@@ -451,12 +453,22 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
   }
   why += verdict.text;
   if (record.failures == 0) ++first_failures_;
-  const bool is_servers = verdict.code == 0 || IsOperatorsProblem(verdict.code) ||
+  // Where a server takes others, something on the way to it may dislike the words of this one: a
+  // firewall's 403 must not stop everything each time that it is tried.
+  const bool is_operators = IsOperatorsProblem(verdict.code);
+  const bool is_servers = verdict.code == 0 || (is_operators && !has_delivered_) ||
                           verdict.retry_after > 0 || first_failures_ >= kFailuresOfServer ||
                           failures_ > 0;
   const std::chrono::milliseconds own_delay = SetApart(record.record, record.failures + 1);
   limited_until_ = {};  // it does not count as promised any more
-  if (!is_servers) return NoteError(why);
+  if (!is_servers) {
+    // Once for a reason, not once for each attempt.
+    if (is_operators && (!last_error_ || last_error_->text != why)) {
+      Log(LogLevel::kWarning, "the server did not take a record of " + record.classification +
+                                  ", but others: " + why + "; it is tried again");
+    }
+    return NoteError(why);
+  }
   const std::chrono::milliseconds asked = std::chrono::seconds(verdict.retry_after);
   // The others that were under way fail for the same reason, and count once with it.
   if (record.epoch != epoch_) {
@@ -467,9 +479,10 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
   // One delay where it is the same failure; the longer one of two would be no full jitter.
   std::chrono::milliseconds delay =
       failures_ == record.failures + 1 ? own_delay : NextDelay(failures_);
-  if (IsOperatorsProblem(verdict.code)) delay = std::chrono::seconds(settings_.spool_process_time);
+  if (is_operators) delay = std::chrono::seconds(settings_.spool_process_time);
   if (verdict.retry_after > 0) delay = asked;
   Stop(why, delay);
+  was_operators_ = is_operators && verdict.retry_after == 0;
 }
 
 void Delivery::OnWorkerGone() {
@@ -503,6 +516,8 @@ void Delivery::SetUnderWayApart() {
 
 void Delivery::Stop(std::string_view why, std::chrono::milliseconds delay) {
   ++epoch_;
+  has_delivered_ = false;
+  was_operators_ = false;
   not_before_ = loop_.clock().Monotonic() + delay;
   if (failures_ == 1) {
     Log(LogLevel::kWarning, "delivery to " + settings_.server + " failed: " + std::string(why) +
@@ -530,6 +545,7 @@ void Delivery::Restart() {
   if (DeliveryTargetOf(settings_) != target_ || !consent_.IsGiven()) Cut();
   failures_ = 0;
   first_failures_ = 0;
+  has_delivered_ = false;
   TryNow();
 }
 

@@ -3,7 +3,9 @@
 // Fresh records go out at once while nothing is wrong; else they wait in the spool, oldest first.
 // Over its half of the rate limit a uid's records wait, and nobody else's for them.
 // What the server says about one record concerns that record, what shows that the server or the way
-// to it is in trouble stops everything for a while (backoff.h). Whatever it was, a record that
+// to it is in trouble stops everything for a while (backoff.h). An answer that an operator has to
+// mend (401, 403) may mean either: it is the record's where the server took others since it last
+// was in trouble, unless three different ones fail in a row. Whatever it was, a record that
 // failed goes behind the others and is tried again by its own backoff, so that no number of
 // poisoned ones blocks the rest; one that can never succeed is rejected.
 //
@@ -197,6 +199,8 @@ class Delivery {
   unsigned failures_ = 0;          // of the server or the way to it, in a row
   unsigned epoch_ = 0;             // such failures ever
   unsigned first_failures_ = 0;    // of records that had not failed before, in a row
+  bool has_delivered_ = false;     // a record, since the last failure of the server
+  bool was_operators_ = false;     // that failure was an answer that an operator has to mend
   unsigned workers_lost_ = 0;      // processes that ended with records under way, in a row
   MonotonicTime not_before_{};     // nothing is handed over earlier
   MonotonicTime limited_until_{};  // the rate limit has no room before

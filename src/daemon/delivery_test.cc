@@ -125,9 +125,13 @@ TEST_F(DeliveryTest, RejectsWhatTheServerRefusesForGood) {
   EXPECT_EQ(delivery_->last_error()->text, "413 as the script says");
 }
 
-// The first spooled record that the server did not like once blocked all the others for ever.
-TEST_F(DeliveryTest, OneRecordThatFailsAloneKeepsNobodyWaiting) {
-  Script("poison later 500 0\n");
+// The first spooled record that the server did not like once blocked all the others for ever; and
+// later one that a firewall did not like stopped them for spool_process_time each time.
+class DeliveryOfOnePoisonedTest : public DeliveryTest, public testing::WithParamInterface<int> {};
+INSTANTIATE_TEST_SUITE_P(Codes, DeliveryOfOnePoisonedTest, testing::Values(500, 403, 451));
+
+TEST_P(DeliveryOfOnePoisonedTest, KeepsNobodyWaiting) {
+  Script("poison later " + std::to_string(GetParam()) + " 0\n");
   for (int i = 0; i < 100; ++i) {
     Offer(i == 3 ? "org.example/poison/one" : "org.example/good/one");
   }
@@ -144,6 +148,15 @@ TEST_F(DeliveryTest, OneRecordThatFailsAloneKeepsNobodyWaiting) {
   clock_.Advance(seconds(settings_.spool_process_time));
   ASSERT_TRUE(RunUntilDelivered(120));
   EXPECT_EQ(Waiting(), 0u);
+}
+
+TEST_P(DeliveryOfOnePoisonedTest, KeepsNobodyWaitingWhereItIsTheFirst) {
+  Script("poison later " + std::to_string(GetParam()) + " 0\n");
+  Offer("org.example/poison/one");
+  for (int i = 0; i < 20; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(20));
+  EXPECT_EQ(Waiting(), 1u);
+  EXPECT_FALSE(delivery_->is_failing());
 }
 
 TEST_F(DeliveryTest, EachNextAttemptComesWithinTheDoubledTime) {
@@ -188,6 +201,21 @@ TEST_F(DeliveryTest, AsksSeldomWhenTheOperatorHasToRepairSomething) {
               seconds(settings_.spool_process_time));
     delivery_->TryNow();
   }
+}
+
+TEST_F(DeliveryTest, AsksSeldomOnceThreeRecordsInARowAreTheOperatorsProblem) {
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(1));
+  Script("org later 401 0\n");
+  for (int i = 0; i < 2; ++i) {
+    Offer("org.example/good/one");
+    ASSERT_TRUE(RunUntilIdle());
+    EXPECT_FALSE(delivery_->is_failing());
+  }
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(delivery_->is_failing());
+  EXPECT_EQ(*delivery_->next_attempt() - clock_.Monotonic(), seconds(settings_.spool_process_time));
 }
 
 TEST_F(DeliveryTest, TriesAtOnceWhenItIsToldTo) {
