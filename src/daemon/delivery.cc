@@ -17,10 +17,22 @@ constexpr unsigned kFailuresOfServer = 3;
 // How long a disk that did not let a file go is left alone.
 constexpr std::chrono::seconds kLeftoverPause{10};
 
+// So many kinds of failure are told; a server that thinks of more would only fill the log.
+constexpr size_t kMaxTold = 16;
+
 uint32_t RandomWord() {
   uint32_t word;
   FillRandom(reinterpret_cast<unsigned char*>(&word), sizeof word);
   return word;
+}
+
+// As far as the log is concerned: what the server says beside its code, and why no connection came
+// about, may be other words each time.
+std::string KindOf(const Verdict& verdict) {
+  if (verdict.code == 0) return "no answer";
+  std::string kind;
+  AppendUnsigned(kind, verdict.code);
+  return kind;
 }
 
 // What an operator has to repair: wrong address, token, proxy. Asking often does not help.
@@ -246,7 +258,8 @@ void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const He
     target_ = DeliveryTargetOf(settings_);
     if (const Status started = worker_.Start(target_); !started) {
       spool_.PutBack(record);
-      return Stop(started.error().message, NextDelay(++failures_));
+      const std::string why = started.error().message;
+      return Stop(why, why, NextDelay(++failures_));
     }
   }
   worker_.HandOver(record.id(), header_text, payload);
@@ -426,7 +439,10 @@ void Delivery::OnAccepted(const UnderWay& record, std::string_view note) {
   // One that was on its way before the last failure does not tell whether that is over, but that an
   // answer for the operator concerned its own record only.
   if (record.epoch == epoch_ || was_operators_) {
-    if (failures_ > 0) Log(LogLevel::kNotice, "delivering again to " + settings_.server);
+    if (failures_ > 0) {
+      Log(LogLevel::kNotice, "delivering again to " + settings_.server);
+      told_.clear();
+    }
     failures_ = 0;
     not_before_ = {};
     has_delivered_ = true;
@@ -462,8 +478,7 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
   const std::chrono::milliseconds own_delay = SetApart(record.record, record.failures + 1);
   limited_until_ = {};  // it does not count as promised any more
   if (!is_servers) {
-    // Once for a reason, not once for each attempt.
-    if (is_operators && (!last_error_ || last_error_->text != why)) {
+    if (is_operators && IsNews(KindOf(verdict) + " of one")) {
       Log(LogLevel::kWarning, "the server did not take a record of " + record.classification +
                                   ", but others: " + why + "; it is tried again");
     }
@@ -481,7 +496,7 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
       failures_ == record.failures + 1 ? own_delay : NextDelay(failures_);
   if (is_operators) delay = std::chrono::seconds(settings_.spool_process_time);
   if (verdict.retry_after > 0) delay = asked;
-  Stop(why, delay);
+  Stop(KindOf(verdict), why, delay);
   was_operators_ = is_operators && verdict.retry_after == 0;
 }
 
@@ -490,13 +505,15 @@ void Delivery::OnWorkerGone() {
   // It may have been about to end when it got them, so the first time costs nothing.
   if (++workers_lost_ == 1) return LetUnderWayWait();
   SetUnderWayApart();
-  Stop("telem-deliver ended with records under way", NextDelay(++failures_));
+  constexpr std::string_view kWhy = "telem-deliver ended with records under way";
+  Stop(kWhy, kWhy, NextDelay(++failures_));
 }
 
 void Delivery::OnOverdue() {
   worker_.Kill();
   SetUnderWayApart();
-  Stop("telem-deliver gave no verdict within 30 s and was ended", NextDelay(++failures_));
+  constexpr std::string_view kWhy = "telem-deliver gave no verdict within 30 s and was ended";
+  Stop(kWhy, kWhy, NextDelay(++failures_));
 }
 
 void Delivery::LetUnderWayWait() {
@@ -514,16 +531,21 @@ void Delivery::SetUnderWayApart() {
   overdue_.Clear();
 }
 
-void Delivery::Stop(std::string_view why, std::chrono::milliseconds delay) {
+void Delivery::Stop(std::string_view kind, std::string_view why, std::chrono::milliseconds delay) {
   ++epoch_;
   has_delivered_ = false;
   was_operators_ = false;
   not_before_ = loop_.clock().Monotonic() + delay;
-  if (failures_ == 1) {
+  if (IsNews(kind)) {
     Log(LogLevel::kWarning, "delivery to " + settings_.server + " failed: " + std::string(why) +
                                 "; records wait in the spool until it works again");
   }
   NoteError(std::string(why));
+}
+
+// Whether this kind of failure was not told yet since delivery last began to work again.
+bool Delivery::IsNews(std::string_view kind) {
+  return told_.size() < kMaxTold && told_.emplace(kind).second;
 }
 
 std::chrono::milliseconds Delivery::NextDelay(unsigned failures) const {
@@ -546,6 +568,7 @@ void Delivery::Restart() {
   failures_ = 0;
   first_failures_ = 0;
   has_delivered_ = false;
+  told_.clear();
   TryNow();
 }
 

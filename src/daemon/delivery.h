@@ -16,6 +16,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -175,7 +176,9 @@ class Delivery {
   void OnOverdue();
   void LetUnderWayWait();
   void SetUnderWayApart();
-  void Stop(std::string_view why, std::chrono::milliseconds delay);
+  // `kind`: of which one line in the log is enough.
+  void Stop(std::string_view kind, std::string_view why, std::chrono::milliseconds delay);
+  bool IsNews(std::string_view kind);
   std::chrono::milliseconds NextDelay(unsigned failures) const;
   void NoteError(std::string text);
   void SetTimer();
@@ -196,11 +199,12 @@ class Delivery {
   std::vector<Finished> finished_;
   std::vector<Finished> leftover_;  // counted, and their files are still there
   MonotonicTime leftover_due_ = MonotonicTime::max();
-  unsigned failures_ = 0;          // of the server or the way to it, in a row
-  unsigned epoch_ = 0;             // such failures ever
-  unsigned first_failures_ = 0;    // of records that had not failed before, in a row
-  bool has_delivered_ = false;     // a record, since the last failure of the server
-  bool was_operators_ = false;     // that failure was an answer that an operator has to mend
+  unsigned failures_ = 0;        // of the server or the way to it, in a row
+  unsigned epoch_ = 0;           // such failures ever
+  unsigned first_failures_ = 0;  // of records that had not failed before, in a row
+  bool has_delivered_ = false;   // a record, since the last failure of the server
+  bool was_operators_ = false;   // that failure was an answer that an operator has to mend
+  std::set<std::string, std::less<>> told_;  // kinds of failure, since delivery last worked
   unsigned workers_lost_ = 0;      // processes that ended with records under way, in a row
   MonotonicTime not_before_{};     // nothing is handed over earlier
   MonotonicTime limited_until_{};  // the rate limit has no room before

@@ -203,6 +203,33 @@ TEST_F(DeliveryTest, AsksSeldomWhenTheOperatorHasToRepairSomething) {
   }
 }
 
+// Without a network at boot the log told of that, and never of the token that was wrong behind it.
+TEST_F(DeliveryTest, TellsEachNewKindOfFailureOnce) {
+  testing::internal::CaptureStderr();
+  Offer("org.example/good/one");
+  for (const int code : {0, 0, 401, 0, 401, 503}) {
+    Script("org later " + std::to_string(code) + " 0\n");
+    delivery_->TryNow();
+    ASSERT_TRUE(RunUntilIdle());
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  size_t lines = 0;
+  for (const char c : log) lines += c == '\n' ? 1 : 0;
+  EXPECT_EQ(lines, 3u) << log;
+  EXPECT_TRUE(log.contains("failed: as the script says")) << log;
+  EXPECT_TRUE(log.contains("failed: 401 as the script says")) << log;
+  EXPECT_TRUE(log.contains("failed: 503 as the script says")) << log;
+  Script("");
+  delivery_->TryNow();
+  ASSERT_TRUE(RunUntilDelivered(1));
+  // It works again, so that is news again.
+  testing::internal::CaptureStderr();
+  Script("org later 401 0\n");
+  for (int i = 0; i < 3; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(testing::internal::GetCapturedStderr().contains("failed: 401 as the script says"));
+}
+
 TEST_F(DeliveryTest, AsksSeldomOnceThreeRecordsInARowAreTheOperatorsProblem) {
   Offer("org.example/good/one");
   ASSERT_TRUE(RunUntilDelivered(1));
