@@ -535,7 +535,8 @@ void Delivery::Stop(std::string_view kind, std::string_view why, std::chrono::mi
   ++epoch_;
   has_delivered_ = false;
   was_operators_ = false;
-  not_before_ = loop_.clock().Monotonic() + delay;
+  // Later than that where the server asked for it.
+  not_before_ = std::max(not_before_, loop_.clock().Monotonic() + delay);
   if (IsNews(kind)) {
     Log(LogLevel::kWarning, "delivery to " + settings_.server + " failed: " + std::string(why) +
                                 "; records wait in the spool until it works again");

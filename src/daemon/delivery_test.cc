@@ -280,6 +280,19 @@ TEST_F(DeliveryTest, EndsAProcessThatGivesNoVerdict) {
   ASSERT_TRUE(RunUntilDelivered(1));
 }
 
+// A neighbour without a verdict ended the hour that the server had asked for after half a minute.
+TEST_F(DeliveryTest, WaitsAsLongAsTheServerAsksForWhateverElseFailsMeanwhile) {
+  Script("busy later 503 3600\nmute mute 0 0\n");
+  Offer("org.example/mute/one");
+  Offer("org.example/busy/one");
+  ASSERT_TRUE(RunUntil([&] { return delivery_->last_error().has_value(); }));
+  ASSERT_EQ(delivery_->under_way(), 1u);
+  clock_.Advance(Delivery::kVerdictTime);
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(*delivery_->next_attempt() - clock_.Monotonic(),
+            seconds(3600) - Delivery::kVerdictTime);
+}
+
 TEST_F(DeliveryTest, NeverSendsWhatHasExpired) {
   Script("org later 0 0\n");
   for (int i = 0; i < 30; ++i) Offer("org.example/good/one");
