@@ -22,7 +22,7 @@ enum class ControlCommand {
   kRejectedDrop,
 };
 
-// Whether it changes what is kept; that is for root and telemd's own user.
+// Whether it changes what is kept; that is not for all who may ask (ControlRights).
 bool IsChanging(ControlCommand command);
 
 struct ControlRequest {

@@ -226,7 +226,12 @@ Status Daemon::Serve() {
   intake_.emplace(loop_, counters_, RaiseDescriptorLimit(),
                   [this](const IncomingRecord& record) { return admission_->Admit(record); });
   TELEM_CHECK(intake_->Listen(std::move(frames_.fd)));
-  control_.emplace(loop_, [this](const Peer& peer) {
+  auto rights = FindControlRights();
+  if (!rights) {
+    Log(LogLevel::kWarning, rights.error().message + "; only root may use the control socket");
+    rights.emplace();
+  }
+  control_.emplace(loop_, std::move(*rights), [this](const Peer& peer) {
     return std::make_unique<SpoolDesk>(
         SpoolDesk::Parts{.loop = loop_,
                          .settings = settings_,

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import socket
 
 import pytest
@@ -163,6 +164,20 @@ def test_who_is_not_root_may_look_and_change_nothing(make_machine, away):
     for verb in CHANGING:
         assert complaint(machine, *verb, **adm) == "Must be root to run this command. Exiting..."
     assert len(machine.spool_files()) == 1 and len(machine.rejected_files()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_who_runs_a_telemd_of_his_own_may_change_what_it_keeps(make_machine, away):
+    machine = make_machine(server=away.url)
+    for name in ("spool", "state", "log", "cache", "run", "etc"):
+        shutil.chown(machine.root / name, "nobody")
+    machine.start(user="nobody")
+    assert machine.send() == TAKEN_OVER
+    answer(machine, "spool", "flush", user="nobody")
+    answer(machine, "spool", "drop", "--all", user="nobody")
+    machine.wait_for(waiting=0, evicted=1)
+    assert complaint(machine, "spool", "flush", user="daemon", group="adm") == (
+        "Must be root to run this command. Exiting...")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
