@@ -12,6 +12,9 @@
 namespace telem {
 namespace {
 
+// How long nobody is accepted where there is no descriptor to be had.
+constexpr std::chrono::milliseconds kPause{100};
+
 std::string ErrorAnswer(std::string_view what, bool is_denied = false) {
   FlatJsonWriter json;
   json.Add("error", what);
@@ -48,7 +51,10 @@ Control::Control(EventLoop& loop, ControlRights rights, MakeSession make_session
     : loop_(loop),
       rights_(std::move(rights)),
       make_session_(std::move(make_session)),
-      overdue_(loop, [this] { CloseOverdue(); }) {}
+      overdue_(loop, [this] { CloseOverdue(); }),
+      resume_(loop, [this] {
+        if (!loop_.Rewatch(listener_.get(), EPOLLIN, this)) resume_.SetAfter(kPause);
+      }) {}
 
 Control::~Control() {
   while (!clients_.empty()) Close(clients_.front());
@@ -63,7 +69,12 @@ Status Control::Listen(UniqueFd listener) {
 void Control::OnEvents(uint32_t /*events*/) {
   if (clients_.size() == kMaxClients) Close(LeastWanted());
   UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.valid()) return;
+  if (!socket.valid()) {
+    if (errno == EAGAIN || errno == ECONNABORTED) return;
+    // No descriptor: asking on and on would only heat the machine.
+    if (loop_.Rewatch(listener_.get(), 0, this)) resume_.SetAfter(kPause);
+    return;
+  }
   const auto peer = PeerOf(socket.get());
   if (!peer) return;
   Client& client = clients_.emplace_back(*this, std::move(socket), *peer);

@@ -68,6 +68,7 @@ class Control final : private EventLoop::Handler {
   UniqueFd listener_;
   std::list<Client> clients_;  // the one that is overdue next comes first
   Timer overdue_;
+  Timer resume_;
 };
 
 }  // namespace telem
