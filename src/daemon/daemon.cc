@@ -463,7 +463,7 @@ void Daemon::RenewMachineId() {
 
 void Daemon::ScanSpool() {
   const auto more = spool_->ScanSome(kScanStep, [this](const Spool::Found& found) {
-    if (found.kind == Spool::Found::Kind::kUnreadable) {
+    if (found.kind == Spool::Found::Kind::kStays) {
       return Log(LogLevel::kError, "spool file '" + found.file_name + "': " + found.reason +
                                        ", leaving it there until telemd starts again");
     }

@@ -137,8 +137,9 @@ class Spool {
 
   // What ScanSome found in one file.
   struct Found {
-    // kUnreadable: the disk did not say what it is; the file stays for the next start.
-    enum class Kind { kRecord, kTakenOverFrom1x, kInvalid, kUnreadable };
+    // kStays: the disk did not say what it is, or it has no place among the rejected ones; the file
+    // stays for the next start, and counts for nothing.
+    enum class Kind { kRecord, kTakenOverFrom1x, kInvalid, kStays };
     Kind kind = Kind::kRecord;
     std::string file_name;
     SpoolFileName name;       // all zeros where there is none of ours
