@@ -141,8 +141,19 @@ void Delivery::Pump() {
   // While telem-deliver is busy, several records go in one write: it wakes up less often, and its
   // next verdict brings us here again.
   const bool is_busy = under_way_.size() > worker_.not_flushed();
-  if (!is_busy || worker_.not_flushed() >= kMaxUnderWay / 2) worker_.Flush();
+  if (!is_busy || worker_.not_flushed() >= kMaxUnderWay / 2) Send();
   SetTimer();
+}
+
+// What was handed over leaves this process only here: nothing takes time between this question and
+// the write, so it is asked once for all of them.
+void Delivery::Send() {
+  if (worker_.not_flushed() > 0 && !consent_.IsStillGiven()) {
+    Cut();
+    wants_another_pass_ = true;  // a round in which the others hear of it
+    return;
+  }
+  worker_.Flush();
 }
 
 bool Delivery::MayHandOver() {

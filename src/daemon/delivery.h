@@ -153,6 +153,7 @@ class Delivery {
 
   bool GiveUpFile(const Finished& finished);
   bool MayHandOver();
+  void Send();
   Step HandOverNext();
   std::optional<Deferred> TakeNext(MonotonicTime now);
   std::optional<Limited> FindLimit(const WaitingRecord& record, MonotonicTime now);

@@ -314,6 +314,18 @@ TEST_F(DeliveryTest, HandsOverNothingWithoutConsent) {
   ASSERT_TRUE(RunUntilDelivered(1));
 }
 
+// Up to ten records left after the user had opted out, in the round that had begun before.
+TEST_F(DeliveryTest, SendsNothingOnceConsentIsGoneAlsoWhereTheRoundBeganWithIt) {
+  for (int i = 0; i < 3; ++i) Offer("org.example/good/one");
+  ASSERT_EQ(delivery_->under_way(), 3u);
+  std::ofstream(folder_ + "/etc/opt-out").flush();
+  delivery_->Pump();
+  EXPECT_EQ(delivery_->under_way(), 0u);
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(counters_.delivered, 0u);
+  EXPECT_EQ(Waiting(), 3u);
+}
+
 TEST_F(DeliveryTest, CutLeavesEverythingWaiting) {
   Script("org mute 0 0\n");
   for (int i = 0; i < 3; ++i) Offer("org.example/good/one");
