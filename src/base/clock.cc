@@ -1,5 +1,7 @@
 #include "base/clock.h"
 
+#include <time.h>
+
 namespace telem {
 
 WallTime SystemClock::Now() const {
@@ -7,5 +9,11 @@ WallTime SystemClock::Now() const {
 }
 
 MonotonicTime SystemClock::Monotonic() const { return std::chrono::steady_clock::now(); }
+
+MonotonicTime SleepCountingClock::Monotonic() const {
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return MonotonicTime(std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec));
+}
 
 }  // namespace telem

@@ -17,7 +17,8 @@ class Clock {
   // Time of day; may jump either way.
   virtual WallTime Now() const = 0;
 
-  // Never goes back; its zero means nothing.
+  // Never goes back; its zero means nothing. Whether it goes on while the machine sleeps depends on
+  // the clock: see below.
   virtual MonotonicTime Monotonic() const = 0;
 };
 
@@ -33,9 +34,17 @@ inline WallTime WallTimeAt(const Clock& clock, MonotonicTime when) {
   return clock.Now() + std::chrono::duration_cast<std::chrono::milliseconds>(left);
 }
 
-class SystemClock final : public Clock {
+// For what a process does meanwhile: its monotonic time stands still while the machine sleeps.
+class SystemClock : public Clock {
  public:
   WallTime Now() const override;
+  MonotonicTime Monotonic() const override;
+};
+
+// For what lasts longer: its monotonic time goes on while the machine sleeps, as the time of day
+// does. So waking up is not taken for a clock that was set, and what waited grew older.
+class SleepCountingClock final : public SystemClock {
+ public:
   MonotonicTime Monotonic() const override;
 };
 

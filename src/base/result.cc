@@ -37,11 +37,8 @@ ErrorCode CodeFromErrno(int err) {
       return ErrorCode::kUnavailable;
     case ENOSPC:
     case EDQUOT:
-    case ENOMEM:
-    case EMFILE:
-    case ENFILE:
       return ErrorCode::kNoSpace;
-    default:
+    default:  // ENOMEM, EMFILE and ENFILE among them: no record that goes makes room for these
       return ErrorCode::kIo;
   }
 }

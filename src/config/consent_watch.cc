@@ -63,6 +63,15 @@ void ConsentWatch::Look() {
   if (*answer_ == ConsentAnswer::kUnknown) look_again_.SetAfter(kLookAgain);
 }
 
+bool ConsentWatch::IsStillGiven() {
+  if (watch_.valid()) {
+    OnEvents(EPOLLIN);
+  } else {
+    Look();
+  }
+  return IsGiven();
+}
+
 void ConsentWatch::OnEvents(uint32_t /*events*/) {
   alignas(inotify_event) char events[sizeof(inotify_event) + NAME_MAX + 1];
   // One read tells that there was something. The others go with the descriptor: all that counts is

@@ -19,6 +19,9 @@ class ConsentWatch final : private EventLoop::Handler {
   ~ConsentWatch();
 
   bool IsGiven() { return Answer() == ConsentAnswer::kGiven; }
+  // The same for the moment before something leaves, which may be long after the round began: also
+  // what the kernel has to tell and the loop has not fetched yet. Costs a system call.
+  bool IsStillGiven();
   // Surely not given: markers that cannot be looked at say nothing.
   bool IsWithheld() { return Answer() == ConsentAnswer::kWithheld; }
 

@@ -72,6 +72,18 @@ TEST_F(ConsentWatchTest, AsksNobodyWhileNothingHappens) {
   EXPECT_FALSE(IsGiven());
 }
 
+TEST_F(ConsentWatchTest, SeesAtOnceWhatHappenedSinceTheRoundBegan) {
+  Make("/a/etc");
+  EXPECT_TRUE(IsGiven());
+  EXPECT_TRUE(consent_.IsStillGiven());
+  Touch("/a/etc/opt-out");
+  EXPECT_TRUE(consent_.IsGiven()) << "the loop has not fetched it";
+  EXPECT_FALSE(consent_.IsStillGiven());
+  EXPECT_FALSE(consent_.IsGiven());
+  std::filesystem::remove(root_ + "/a/etc/opt-out");
+  EXPECT_TRUE(IsGiven());
+}
+
 TEST_F(ConsentWatchTest, SeesAFolderThatComesLater) {
   EXPECT_TRUE(IsGiven());
   // All at once, before anybody can watch the new folder.

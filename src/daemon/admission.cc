@@ -41,13 +41,11 @@ FrameStatus Admission::Admit(const IncomingRecord& record) {
   const SpoolFileName name{ids_.Next(parts_.loop.clock().Now()), uid,
                            static_cast<uint32_t>(record.payload.size())};
 
-  const bool stays_here = !settings.record_server_delivery_enabled || settings.server.empty();
-  if (stays_here || settings.record_retention_enabled) {
+  if (!settings.record_server_delivery_enabled || settings.server.empty()) {
     if (const Status kept = parts_.retention.Keep(name.id, record.payload); !kept) {
       return RefuseFor(kept.error());
     }
-  }
-  if (stays_here) {
+    is_troubled_ = false;
     AddLine(record, name.id, RecordState::kLocal);
     ++counters.accepted;
     ++counters.local;
@@ -69,8 +67,19 @@ FrameStatus Admission::Admit(const IncomingRecord& record) {
     return RefuseFor(taken.error());
   }
   is_troubled_ = false;
+  if (settings.record_retention_enabled) RetainToo(name.id, record.payload);
   AddLine(record, name.id, RecordState::kSpooled);
   return FrameStatus::kTakenOver;
+}
+
+// Of a record that is taken over: what is refused must not push out the payloads of others. It is
+// safe in the spool, so that a disk that has no place for another copy costs only that.
+void Admission::RetainToo(const RecordId& id, std::string_view payload) {
+  const Status kept = parts_.retention.Keep(id, payload);
+  if (!kept && !is_retention_troubled_) {
+    Log(LogLevel::kError, kept.error().message + ", going on without it");
+  }
+  is_retention_troubled_ = !kept;
 }
 
 // Strategy drop: all that was answered 0 and has no last state yet goes before this one.

@@ -74,6 +74,7 @@ class Admission {
   bool IsWithinRateLimit(uid_t uid, size_t size);
   bool MakeRoom(uid_t uid, size_t size);
   Status TakeOver(const SpoolFileName& name, unsigned severity, std::string_view payload);
+  void RetainToo(const RecordId& id, std::string_view payload);
   void AddLine(const IncomingRecord& record, const RecordId& id, RecordState state);
   FrameStatus RefuseFor(const Error& error);
   void OfferAll(Group& group);
@@ -88,7 +89,8 @@ class Admission {
   Group syncing_;
   size_t statuses_syncing_ = 0;  // that wait for the sync under way
   bool told_of_config_path_ = false;
-  bool is_troubled_ = false;  // the last record could not be kept
+  bool is_troubled_ = false;            // the last record could not be kept
+  bool is_retention_troubled_ = false;  // the last payload could not be retained
   pid_t command_pid_ = 0;
   MonotonicTime command_read_{};
   std::string command_;

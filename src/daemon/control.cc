@@ -1,12 +1,10 @@
 #include "daemon/control.h"
 
-#include <grp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <optional>
-#include <vector>
 
 #include "base/flat_json.h"
 #include "base/text.h"
@@ -14,25 +12,8 @@
 namespace telem {
 namespace {
 
-std::optional<gid_t> FindGroup(const char* name) {
-  std::vector<char> buffer(16 * 1024);
-  group entry{};
-  group* found = nullptr;
-  ::getgrnam_r(name, &entry, buffer.data(), buffer.size(), &found);
-  if (found == nullptr) return std::nullopt;
-  return found->gr_gid;
-}
-
-bool MayChange(const Peer& peer) { return peer.uid == 0 || peer.uid == ::geteuid(); }
-
-bool MayRead(const Peer& peer, int fd) {
-  if (MayChange(peer)) return true;
-  for (const char* name : {"adm", "telemetry"}) {
-    const auto group = FindGroup(name);
-    if (group && (peer.gid == *group || PeerHasGroup(fd, *group))) return true;
-  }
-  return false;
-}
+// How long nobody is accepted where there is no descriptor to be had.
+constexpr std::chrono::milliseconds kPause{100};
 
 std::string ErrorAnswer(std::string_view what, bool is_denied = false) {
   FlatJsonWriter json;
@@ -66,10 +47,14 @@ struct Control::Client final : EventLoop::Handler {
   bool keeps_open = false;
 };
 
-Control::Control(EventLoop& loop, MakeSession make_session)
+Control::Control(EventLoop& loop, ControlRights rights, MakeSession make_session)
     : loop_(loop),
+      rights_(std::move(rights)),
       make_session_(std::move(make_session)),
-      overdue_(loop, [this] { CloseOverdue(); }) {}
+      overdue_(loop, [this] { CloseOverdue(); }),
+      resume_(loop, [this] {
+        if (!loop_.Rewatch(listener_.get(), EPOLLIN, this)) resume_.SetAfter(kPause);
+      }) {}
 
 Control::~Control() {
   while (!clients_.empty()) Close(clients_.front());
@@ -84,7 +69,12 @@ Status Control::Listen(UniqueFd listener) {
 void Control::OnEvents(uint32_t /*events*/) {
   if (clients_.size() == kMaxClients) Close(LeastWanted());
   UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.valid()) return;
+  if (!socket.valid()) {
+    if (errno == EAGAIN || errno == ECONNABORTED) return;
+    // No descriptor: asking on and on would only heat the machine.
+    if (loop_.Rewatch(listener_.get(), 0, this)) resume_.SetAfter(kPause);
+    return;
+  }
   const auto peer = PeerOf(socket.get());
   if (!peer) return;
   Client& client = clients_.emplace_back(*this, std::move(socket), *peer);
@@ -94,10 +84,22 @@ void Control::OnEvents(uint32_t /*events*/) {
   if (!loop_.Watch(client.fd.get(), EPOLLIN, &client)) Close(client);
 }
 
+bool Control::MayChange(const Peer& peer) const {
+  return peer.uid == 0 || peer.uid == rights_.owner;
+}
+
+bool Control::MayRead(const Client& client) const {
+  const Peer& peer = client.peer;
+  if (MayChange(peer) || peer.uid == ::geteuid()) return true;
+  return std::any_of(rights_.readers.begin(), rights_.readers.end(), [&](gid_t group) {
+    return peer.gid == group || PeerHasGroup(client.fd.get(), group);
+  });
+}
+
 // Who makes room for the next: nobody keeps root out by asking nothing.
 Control::Client& Control::LeastWanted() {
   const auto at = std::find_if(clients_.begin(), clients_.end(),
-                               [](const Client& client) { return !MayChange(client.peer); });
+                               [this](const Client& client) { return !MayChange(client.peer); });
   return at == clients_.end() ? clients_.front() : *at;
 }
 
@@ -123,7 +125,7 @@ void Control::TakeRequest(Client& client) {
   } else {
     const auto request = ParseControlRequest(std::string_view(client.request).substr(0, size));
     client.request.erase(0, size + 1);
-    if (!MayRead(client.peer, client.fd.get())) {
+    if (!MayRead(client)) {
       client.answer = ErrorAnswer(
           "permission denied: only root and members of the groups adm and telemetry may ask", true);
     } else if (!request) {

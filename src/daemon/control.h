@@ -2,7 +2,8 @@
 // one a request, one or more an answer (control_request.h, docs/formats.md).
 //
 // Reading is for root, telemd's own user, and the groups adm and telemetry, by what the kernel says
-// of the peer, changing for the first two; the socket itself is open to all, so that everybody else
+// of the peer, changing for root, and for a person who started a telemd of his own
+// (control_rights.h); the socket itself is open to all, so that everybody else
 // gets a clear answer. An answer is made a piece at a time, as its reader takes it, so memory does
 // not grow with what is shown. What a request changed has happened, journal line included, before
 // the answer to it goes out: that is written in the next round of the loop.
@@ -15,6 +16,7 @@
 
 #include "base/event_loop.h"
 #include "daemon/control_request.h"
+#include "daemon/control_rights.h"
 #include "ipc/unix_socket.h"
 
 namespace telem {
@@ -35,7 +37,7 @@ class Control final : private EventLoop::Handler {
  public:
   using MakeSession = std::function<std::unique_ptr<ControlSession>(const Peer& peer)>;
 
-  Control(EventLoop& loop, MakeSession make_session);
+  Control(EventLoop& loop, ControlRights rights, MakeSession make_session);
   ~Control();
 
   Status Listen(UniqueFd listener);
@@ -50,6 +52,8 @@ class Control final : private EventLoop::Handler {
   static constexpr std::chrono::seconds kPatience{5};
 
   void OnEvents(uint32_t events) override;
+  bool MayChange(const Peer& peer) const;
+  bool MayRead(const Client& client) const;
   void Read(Client& client);
   void TakeRequest(Client& client);
   void Write(Client& client);
@@ -59,10 +63,12 @@ class Control final : private EventLoop::Handler {
   Client& LeastWanted();
 
   EventLoop& loop_;
+  const ControlRights rights_;
   MakeSession make_session_;
   UniqueFd listener_;
   std::list<Client> clients_;  // the one that is overdue next comes first
   Timer overdue_;
+  Timer resume_;
 };
 
 }  // namespace telem

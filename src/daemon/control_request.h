@@ -23,7 +23,7 @@ enum class ControlCommand {
   kJournalShow,
 };
 
-// Whether it changes what is kept; that is for root and telemd's own user.
+// Whether it changes what is kept; that is not for all who may ask (ControlRights).
 bool IsChanging(ControlCommand command);
 
 struct ControlRequest {

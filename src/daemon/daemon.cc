@@ -226,7 +226,12 @@ Status Daemon::Serve() {
   intake_.emplace(loop_, counters_, RaiseDescriptorLimit(),
                   [this](const IncomingRecord& record) { return admission_->Admit(record); });
   TELEM_CHECK(intake_->Listen(std::move(frames_.fd)));
-  control_.emplace(loop_, [this](const Peer& peer) {
+  auto rights = FindControlRights();
+  if (!rights) {
+    Log(LogLevel::kWarning, rights.error().message + "; only root may use the control socket");
+    rights.emplace();
+  }
+  control_.emplace(loop_, std::move(*rights), [this](const Peer& peer) {
     return std::make_unique<SpoolDesk>(
         SpoolDesk::Parts{.loop = loop_,
                          .settings = settings_,
@@ -458,7 +463,7 @@ void Daemon::RenewMachineId() {
 
 void Daemon::ScanSpool() {
   const auto more = spool_->ScanSome(kScanStep, [this](const Spool::Found& found) {
-    if (found.kind == Spool::Found::Kind::kUnreadable) {
+    if (found.kind == Spool::Found::Kind::kStays) {
       return Log(LogLevel::kError, "spool file '" + found.file_name + "': " + found.reason +
                                        ", leaving it there until telemd starts again");
     }

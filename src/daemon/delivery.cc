@@ -17,10 +17,22 @@ constexpr unsigned kFailuresOfServer = 3;
 // How long a disk that did not let a file go is left alone.
 constexpr std::chrono::seconds kLeftoverPause{10};
 
+// So many kinds of failure are told; a server that thinks of more would only fill the log.
+constexpr size_t kMaxTold = 16;
+
 uint32_t RandomWord() {
   uint32_t word;
   FillRandom(reinterpret_cast<unsigned char*>(&word), sizeof word);
   return word;
+}
+
+// As far as the log is concerned: what the server says beside its code, and why no connection came
+// about, may be other words each time.
+std::string KindOf(const Verdict& verdict) {
+  if (verdict.code == 0) return "no answer";
+  std::string kind;
+  AppendUnsigned(kind, verdict.code);
+  return kind;
 }
 
 // What an operator has to repair: wrong address, token, proxy. Asking often does not help.
@@ -56,8 +68,11 @@ void Delivery::Offer(const WaitingRecord& record, std::string_view header_text,
   const MonotonicTime now = loop_.clock().Monotonic();
   // Those that wait go first, but for those that were tried and failed, or have had their share.
   if (spool_.HasReady(now) || spool_.is_scanning() || !MayHandOver()) return spool_.Append(record);
+  // It must not overtake those of its own uid either.
+  if (spool_.IsHeldBack(record, now)) return spool_.Append(record);
   const auto headers = SplitHeaders(header_text);
-  if (!headers || FindLimit(record, now)) return spool_.Append(record);
+  if (!headers) return spool_.Append(record);
+  if (const auto limited = FindLimit(record, now)) return LetWait(record, *limited);
   HandOver(record, 0, *headers, header_text, payload);
 }
 
@@ -126,8 +141,19 @@ void Delivery::Pump() {
   // While telem-deliver is busy, several records go in one write: it wakes up less often, and its
   // next verdict brings us here again.
   const bool is_busy = under_way_.size() > worker_.not_flushed();
-  if (!is_busy || worker_.not_flushed() >= kMaxUnderWay / 2) worker_.Flush();
+  if (!is_busy || worker_.not_flushed() >= kMaxUnderWay / 2) Send();
   SetTimer();
+}
+
+// What was handed over leaves this process only here: nothing takes time between this question and
+// the write, so it is asked once for all of them.
+void Delivery::Send() {
+  if (worker_.not_flushed() > 0 && !consent_.IsStillGiven()) {
+    Cut();
+    wants_another_pass_ = true;  // a round in which the others hear of it
+    return;
+  }
+  worker_.Flush();
 }
 
 bool Delivery::MayHandOver() {
@@ -161,7 +187,7 @@ Delivery::Step Delivery::HandOverNext() {
   }
   if (const auto limited = FindLimit(record, now)) {
     if (next->failures == 0) {
-      spool_.Append(record);
+      LetWait(record, *limited);
     } else {
       spool_.Defer({record, next->failures, limited->is_for_all ? now : limited->until});
     }
@@ -220,17 +246,21 @@ std::optional<Delivery::Limited> Delivery::FindLimit(const WaitingRecord& record
     of_uid.bytes += other.bytes;
   }
   if (!limiter_.HasRoom(of_all, record.bytes(), now)) {
-    limited_until_ = limiter_.NextRoom(now);
+    limited_until_ = limiter_.NextRoom(of_all, record.bytes(), now);
     return Limited{.is_for_all = true, .until = limited_until_};
   }
   if (!limiter_.HasRoomFor(uid, of_uid, record.bytes(), now)) {
     // Where only what is under way is in the way, its verdicts come sooner and tell.
-    const MonotonicTime until =
-        std::max(limiter_.NextRoomFor(uid, now), now + std::chrono::seconds(1));
-    spool_.HoldBack(record, until);
+    const MonotonicTime until = std::max(limiter_.NextRoomFor(uid, of_uid, record.bytes(), now),
+                                         now + std::chrono::seconds(1));
     return Limited{.is_for_all = false, .until = until};
   }
   return std::nullopt;
+}
+
+void Delivery::LetWait(const WaitingRecord& record, const Limited& limited) {
+  if (!limited.is_for_all) spool_.HoldBack(record, limited.until);
+  spool_.Append(record);
 }
 
 void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,
@@ -239,7 +269,8 @@ void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const He
     target_ = DeliveryTargetOf(settings_);
     if (const Status started = worker_.Start(target_); !started) {
       spool_.PutBack(record);
-      return Stop(started.error().message, NextDelay(++failures_));
+      const std::string why = started.error().message;
+      return Stop(why, why, NextDelay(++failures_));
     }
   }
   worker_.HandOver(record.id(), header_text, payload);
@@ -416,11 +447,16 @@ void Delivery::OnVerdict(const Verdict& verdict) {
 }
 
 void Delivery::OnAccepted(const UnderWay& record, std::string_view note) {
-  // One that was on its way before the last failure does not tell whether that is over.
-  if (record.epoch == epoch_) {
-    if (failures_ > 0) Log(LogLevel::kNotice, "delivering again to " + settings_.server);
+  // One that was on its way before the last failure does not tell whether that is over, but that an
+  // answer for the operator concerned its own record only.
+  if (record.epoch == epoch_ || was_operators_) {
+    if (failures_ > 0) {
+      Log(LogLevel::kNotice, "delivering again to " + settings_.server);
+      told_.clear();
+    }
     failures_ = 0;
     not_before_ = {};
+    has_delivered_ = true;
   }
   first_failures_ = 0;
   workers_lost_ = 0;
@@ -444,12 +480,21 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
   }
   why += verdict.text;
   if (record.failures == 0) ++first_failures_;
-  const bool is_servers = verdict.code == 0 || IsOperatorsProblem(verdict.code) ||
+  // Where a server takes others, something on the way to it may dislike the words of this one: a
+  // firewall's 403 must not stop everything each time that it is tried.
+  const bool is_operators = IsOperatorsProblem(verdict.code);
+  const bool is_servers = verdict.code == 0 || (is_operators && !has_delivered_) ||
                           verdict.retry_after > 0 || first_failures_ >= kFailuresOfServer ||
                           failures_ > 0;
   const std::chrono::milliseconds own_delay = SetApart(record.record, record.failures + 1);
   limited_until_ = {};  // it does not count as promised any more
-  if (!is_servers) return NoteError(why);
+  if (!is_servers) {
+    if (is_operators && IsNews(KindOf(verdict) + " of one")) {
+      Log(LogLevel::kWarning, "the server did not take a record of " + record.classification +
+                                  ", but others: " + why + "; it is tried again");
+    }
+    return NoteError(why);
+  }
   const std::chrono::milliseconds asked = std::chrono::seconds(verdict.retry_after);
   // The others that were under way fail for the same reason, and count once with it.
   if (record.epoch != epoch_) {
@@ -460,9 +505,10 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
   // One delay where it is the same failure; the longer one of two would be no full jitter.
   std::chrono::milliseconds delay =
       failures_ == record.failures + 1 ? own_delay : NextDelay(failures_);
-  if (IsOperatorsProblem(verdict.code)) delay = std::chrono::seconds(settings_.spool_process_time);
+  if (is_operators) delay = std::chrono::seconds(settings_.spool_process_time);
   if (verdict.retry_after > 0) delay = asked;
-  Stop(why, delay);
+  Stop(KindOf(verdict), why, delay);
+  was_operators_ = is_operators && verdict.retry_after == 0;
 }
 
 void Delivery::OnWorkerGone() {
@@ -470,13 +516,15 @@ void Delivery::OnWorkerGone() {
   // It may have been about to end when it got them, so the first time costs nothing.
   if (++workers_lost_ == 1) return LetUnderWayWait();
   SetUnderWayApart();
-  Stop("telem-deliver ended with records under way", NextDelay(++failures_));
+  constexpr std::string_view kWhy = "telem-deliver ended with records under way";
+  Stop(kWhy, kWhy, NextDelay(++failures_));
 }
 
 void Delivery::OnOverdue() {
   worker_.Kill();
   SetUnderWayApart();
-  Stop("telem-deliver gave no verdict within 30 s and was ended", NextDelay(++failures_));
+  constexpr std::string_view kWhy = "telem-deliver gave no verdict within 30 s and was ended";
+  Stop(kWhy, kWhy, NextDelay(++failures_));
 }
 
 void Delivery::LetUnderWayWait() {
@@ -494,14 +542,22 @@ void Delivery::SetUnderWayApart() {
   overdue_.Clear();
 }
 
-void Delivery::Stop(std::string_view why, std::chrono::milliseconds delay) {
+void Delivery::Stop(std::string_view kind, std::string_view why, std::chrono::milliseconds delay) {
   ++epoch_;
-  not_before_ = loop_.clock().Monotonic() + delay;
-  if (failures_ == 1) {
+  has_delivered_ = false;
+  was_operators_ = false;
+  // Later than that where the server asked for it.
+  not_before_ = std::max(not_before_, loop_.clock().Monotonic() + delay);
+  if (IsNews(kind)) {
     Log(LogLevel::kWarning, "delivery to " + settings_.server + " failed: " + std::string(why) +
                                 "; records wait in the spool until it works again");
   }
   NoteError(std::string(why));
+}
+
+// Whether this kind of failure was not told yet since delivery last began to work again.
+bool Delivery::IsNews(std::string_view kind) {
+  return told_.size() < kMaxTold && told_.emplace(kind).second;
 }
 
 std::chrono::milliseconds Delivery::NextDelay(unsigned failures) const {
@@ -523,6 +579,8 @@ void Delivery::Restart() {
   if (DeliveryTargetOf(settings_) != target_ || !consent_.IsGiven()) Cut();
   failures_ = 0;
   first_failures_ = 0;
+  has_delivered_ = false;
+  told_.clear();
   TryNow();
 }
 

@@ -3,7 +3,9 @@
 // Fresh records go out at once while nothing is wrong; else they wait in the spool, oldest first.
 // Over its half of the rate limit a uid's records wait, and nobody else's for them.
 // What the server says about one record concerns that record, what shows that the server or the way
-// to it is in trouble stops everything for a while (backoff.h). Whatever it was, a record that
+// to it is in trouble stops everything for a while (backoff.h). An answer that an operator has to
+// mend (401, 403) may mean either: it is the record's where the server took others since it last
+// was in trouble, unless three different ones fail in a row. Whatever it was, a record that
 // failed goes behind the others and is tried again by its own backoff, so that no number of
 // poisoned ones blocks the rest; one that can never succeed is rejected.
 //
@@ -14,6 +16,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -150,9 +153,11 @@ class Delivery {
 
   bool GiveUpFile(const Finished& finished);
   bool MayHandOver();
+  void Send();
   Step HandOverNext();
   std::optional<Deferred> TakeNext(MonotonicTime now);
   std::optional<Limited> FindLimit(const WaitingRecord& record, MonotonicTime now);
+  void LetWait(const WaitingRecord& record, const Limited& limited);
   void HandOver(const WaitingRecord& record, unsigned failures, const HeaderViews& headers,
                 std::string_view header_text, std::string_view payload);
   void PutAside(const Deferred& next, const Error& error);
@@ -172,7 +177,9 @@ class Delivery {
   void OnOverdue();
   void LetUnderWayWait();
   void SetUnderWayApart();
-  void Stop(std::string_view why, std::chrono::milliseconds delay);
+  // `kind`: of which one line in the log is enough.
+  void Stop(std::string_view kind, std::string_view why, std::chrono::milliseconds delay);
+  bool IsNews(std::string_view kind);
   std::chrono::milliseconds NextDelay(unsigned failures) const;
   void NoteError(std::string text);
   void SetTimer();
@@ -193,9 +200,12 @@ class Delivery {
   std::vector<Finished> finished_;
   std::vector<Finished> leftover_;  // counted, and their files are still there
   MonotonicTime leftover_due_ = MonotonicTime::max();
-  unsigned failures_ = 0;          // of the server or the way to it, in a row
-  unsigned epoch_ = 0;             // such failures ever
-  unsigned first_failures_ = 0;    // of records that had not failed before, in a row
+  unsigned failures_ = 0;        // of the server or the way to it, in a row
+  unsigned epoch_ = 0;           // such failures ever
+  unsigned first_failures_ = 0;  // of records that had not failed before, in a row
+  bool has_delivered_ = false;   // a record, since the last failure of the server
+  bool was_operators_ = false;   // that failure was an answer that an operator has to mend
+  std::set<std::string, std::less<>> told_;  // kinds of failure, since delivery last worked
   unsigned workers_lost_ = 0;      // processes that ended with records under way, in a row
   MonotonicTime not_before_{};     // nothing is handed over earlier
   MonotonicTime limited_until_{};  // the rate limit has no room before

@@ -125,9 +125,13 @@ TEST_F(DeliveryTest, RejectsWhatTheServerRefusesForGood) {
   EXPECT_EQ(delivery_->last_error()->text, "413 as the script says");
 }
 
-// The first spooled record that the server did not like once blocked all the others for ever.
-TEST_F(DeliveryTest, OneRecordThatFailsAloneKeepsNobodyWaiting) {
-  Script("poison later 500 0\n");
+// The first spooled record that the server did not like once blocked all the others for ever; and
+// later one that a firewall did not like stopped them for spool_process_time each time.
+class DeliveryOfOnePoisonedTest : public DeliveryTest, public testing::WithParamInterface<int> {};
+INSTANTIATE_TEST_SUITE_P(Codes, DeliveryOfOnePoisonedTest, testing::Values(500, 403, 451));
+
+TEST_P(DeliveryOfOnePoisonedTest, KeepsNobodyWaiting) {
+  Script("poison later " + std::to_string(GetParam()) + " 0\n");
   for (int i = 0; i < 100; ++i) {
     Offer(i == 3 ? "org.example/poison/one" : "org.example/good/one");
   }
@@ -144,6 +148,15 @@ TEST_F(DeliveryTest, OneRecordThatFailsAloneKeepsNobodyWaiting) {
   clock_.Advance(seconds(settings_.spool_process_time));
   ASSERT_TRUE(RunUntilDelivered(120));
   EXPECT_EQ(Waiting(), 0u);
+}
+
+TEST_P(DeliveryOfOnePoisonedTest, KeepsNobodyWaitingWhereItIsTheFirst) {
+  Script("poison later " + std::to_string(GetParam()) + " 0\n");
+  Offer("org.example/poison/one");
+  for (int i = 0; i < 20; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(20));
+  EXPECT_EQ(Waiting(), 1u);
+  EXPECT_FALSE(delivery_->is_failing());
 }
 
 TEST_F(DeliveryTest, EachNextAttemptComesWithinTheDoubledTime) {
@@ -190,6 +203,48 @@ TEST_F(DeliveryTest, AsksSeldomWhenTheOperatorHasToRepairSomething) {
   }
 }
 
+// Without a network at boot the log told of that, and never of the token that was wrong behind it.
+TEST_F(DeliveryTest, TellsEachNewKindOfFailureOnce) {
+  testing::internal::CaptureStderr();
+  Offer("org.example/good/one");
+  for (const int code : {0, 0, 401, 0, 401, 503}) {
+    Script("org later " + std::to_string(code) + " 0\n");
+    delivery_->TryNow();
+    ASSERT_TRUE(RunUntilIdle());
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  size_t lines = 0;
+  for (const char c : log) lines += c == '\n' ? 1 : 0;
+  EXPECT_EQ(lines, 3u) << log;
+  EXPECT_TRUE(log.contains("failed: as the script says")) << log;
+  EXPECT_TRUE(log.contains("failed: 401 as the script says")) << log;
+  EXPECT_TRUE(log.contains("failed: 503 as the script says")) << log;
+  Script("");
+  delivery_->TryNow();
+  ASSERT_TRUE(RunUntilDelivered(1));
+  // It works again, so that is news again.
+  testing::internal::CaptureStderr();
+  Script("org later 401 0\n");
+  for (int i = 0; i < 3; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(testing::internal::GetCapturedStderr().contains("failed: 401 as the script says"));
+}
+
+TEST_F(DeliveryTest, AsksSeldomOnceThreeRecordsInARowAreTheOperatorsProblem) {
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(1));
+  Script("org later 401 0\n");
+  for (int i = 0; i < 2; ++i) {
+    Offer("org.example/good/one");
+    ASSERT_TRUE(RunUntilIdle());
+    EXPECT_FALSE(delivery_->is_failing());
+  }
+  Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(delivery_->is_failing());
+  EXPECT_EQ(*delivery_->next_attempt() - clock_.Monotonic(), seconds(settings_.spool_process_time));
+}
+
 TEST_F(DeliveryTest, TriesAtOnceWhenItIsToldTo) {
   Script("org later 0 0\n");
   Offer("org.example/good/one");
@@ -225,6 +280,19 @@ TEST_F(DeliveryTest, EndsAProcessThatGivesNoVerdict) {
   ASSERT_TRUE(RunUntilDelivered(1));
 }
 
+// A neighbour without a verdict ended the hour that the server had asked for after half a minute.
+TEST_F(DeliveryTest, WaitsAsLongAsTheServerAsksForWhateverElseFailsMeanwhile) {
+  Script("busy later 503 3600\nmute mute 0 0\n");
+  Offer("org.example/mute/one");
+  Offer("org.example/busy/one");
+  ASSERT_TRUE(RunUntil([&] { return delivery_->last_error().has_value(); }));
+  ASSERT_EQ(delivery_->under_way(), 1u);
+  clock_.Advance(Delivery::kVerdictTime);
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(*delivery_->next_attempt() - clock_.Monotonic(),
+            seconds(3600) - Delivery::kVerdictTime);
+}
+
 TEST_F(DeliveryTest, NeverSendsWhatHasExpired) {
   Script("org later 0 0\n");
   for (int i = 0; i < 30; ++i) Offer("org.example/good/one");
@@ -244,6 +312,18 @@ TEST_F(DeliveryTest, HandsOverNothingWithoutConsent) {
   std::filesystem::remove(folder_ + "/etc/opt-out");
   delivery_->TryNow();
   ASSERT_TRUE(RunUntilDelivered(1));
+}
+
+// Up to ten records left after the user had opted out, in the round that had begun before.
+TEST_F(DeliveryTest, SendsNothingOnceConsentIsGoneAlsoWhereTheRoundBeganWithIt) {
+  for (int i = 0; i < 3; ++i) Offer("org.example/good/one");
+  ASSERT_EQ(delivery_->under_way(), 3u);
+  std::ofstream(folder_ + "/etc/opt-out").flush();
+  delivery_->Pump();
+  EXPECT_EQ(delivery_->under_way(), 0u);
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_EQ(counters_.delivered, 0u);
+  EXPECT_EQ(Waiting(), 3u);
 }
 
 TEST_F(DeliveryTest, CutLeavesEverythingWaiting) {
@@ -277,6 +357,33 @@ TEST_F(DeliveryTest, KeepsTheRateLimitForFreshAndForWaitingOnes) {
   EXPECT_EQ(counters_.delivered, 5u);
   clock_.Advance(seconds(1));
   ASSERT_TRUE(RunUntilDelivered(8));
+}
+
+// A byte limit that nobody reached kept what the record limit let go, for its own longer window.
+TEST_F(DeliveryTest, WaitsForTheWindowThatIsFullAndForNoOther) {
+  limiter_.SetLimits(
+      {.records = 10, .bytes = 1'000'000, .record_window = minutes(1), .byte_window = minutes(59)});
+  for (int i = 0; i < 20; ++i) Offer("org.example/good/one");
+  ASSERT_TRUE(RunUntilDelivered(10));
+  clock_.Advance(minutes(1) + seconds(1));
+  ASSERT_TRUE(RunUntilDelivered(20));
+}
+
+TEST_F(DeliveryTest, FreshOnesDoNotOvertakeThoseOfTheirUidThatWaitForItsShare) {
+  Script("bad refused 413 0\n");
+  limiter_.SetLimits({.records = 4, .record_window = minutes(15)});
+  for (const char* kind : {"bad", "bad", "second"}) {
+    Offer("org.example/" + std::string(kind) + "/one", 1000);
+  }
+  ASSERT_TRUE(RunUntil([&] { return counters_.rejected == 2; }));
+  ASSERT_EQ(Waiting(), 1u);
+  // What was refused does not count, so there is room again; but the second waits.
+  Offer("org.example/third/one", 1000);
+  EXPECT_EQ(delivery_->under_way(), 0u);
+  Offer("org.example/other/one", 1001);
+  EXPECT_EQ(delivery_->under_way(), 1u);
+  clock_.Advance(seconds(1));
+  ASSERT_TRUE(RunUntilDelivered(3));
 }
 
 TEST_F(DeliveryTest, TellsWhenSomebodyTookAFileAway) {

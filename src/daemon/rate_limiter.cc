@@ -93,8 +93,13 @@ void SlidingSum::Restore(std::string_view text, std::chrono::seconds passed, Mon
   Forget(now);
 }
 
-MonotonicTime RateLimiter::Windows::NextRoom(MonotonicTime now) const {
-  return std::max(records.NextRoom(now), bytes.NextRoom(now));
+// A window that has room keeps nobody waiting, however long what was counted stays in it.
+MonotonicTime RateLimiter::Windows::NextRoom(const Promised& promised, uint64_t more,
+                                             MonotonicTime now) {
+  MonotonicTime next = now;
+  if (!records.HasRoom(promised.records, 1, now)) next = std::max(next, records.NextRoom(now));
+  if (!bytes.HasRoom(promised.bytes, more, now)) next = std::max(next, bytes.NextRoom(now));
+  return next;
 }
 
 void RateLimiter::SetLimits(const Limits& limits) {
@@ -151,11 +156,14 @@ void RateLimiter::Count(uid_t uid, uint64_t bytes, MonotonicTime now) {
   own.bytes.Count(bytes, now);
 }
 
-MonotonicTime RateLimiter::NextRoom(MonotonicTime now) const { return all_.NextRoom(now); }
+MonotonicTime RateLimiter::NextRoom(const Promised& promised, uint64_t bytes, MonotonicTime now) {
+  return all_.NextRoom(promised, bytes, now);
+}
 
-MonotonicTime RateLimiter::NextRoomFor(uid_t uid, MonotonicTime now) {
-  const Windows* const windows = FindWindows(uid);
-  return windows == nullptr ? now : windows->NextRoom(now);
+MonotonicTime RateLimiter::NextRoomFor(uid_t uid, const Promised& promised, uint64_t bytes,
+                                       MonotonicTime now) {
+  Windows* const windows = FindWindows(uid);
+  return windows == nullptr ? now : windows->NextRoom(promised, bytes, now);
 }
 
 // One line a window: "sent_records UID AGO:AMOUNT ...", likewise sent_bytes; UID is "all" for the

@@ -97,9 +97,9 @@ class RateLimiter {
   // One record of `bytes` went out.
   void Count(uid_t uid, uint64_t bytes, MonotonicTime now);
 
-  // The earliest time at which HasRoom may answer otherwise.
-  MonotonicTime NextRoom(MonotonicTime now) const;
-  MonotonicTime NextRoomFor(uid_t uid, MonotonicTime now);
+  // Where HasRoom says no, the earliest time at which it may answer otherwise; else `now`.
+  MonotonicTime NextRoom(const Promised& promised, uint64_t bytes, MonotonicTime now);
+  MonotonicTime NextRoomFor(uid_t uid, const Promised& promised, uint64_t bytes, MonotonicTime now);
 
   // What is in the windows, as lines of text for a file, so that a restart opens no gate. Restore
   // takes them `passed` later and does not mind lines that are not its own.
@@ -118,7 +118,7 @@ class RateLimiter {
     bool HasRoom(const Promised& promised, uint64_t more, MonotonicTime now) {
       return records.HasRoom(promised.records, 1, now) && bytes.HasRoom(promised.bytes, more, now);
     }
-    MonotonicTime NextRoom(MonotonicTime now) const;
+    MonotonicTime NextRoom(const Promised& promised, uint64_t more, MonotonicTime now);
   };
 
   Windows* FindWindows(uid_t uid);

@@ -130,7 +130,16 @@ TEST(RateLimiterTest, WhicheverLimitIsReachedFirstActs) {
   EXPECT_FALSE(limiter.HasRoom({}, 101, kStart));
   EXPECT_FALSE(limiter.HasRoom({.records = 8, .bytes = 0}, 100, kStart));
   EXPECT_FALSE(limiter.HasRoom({.records = 1, .bytes = 1}, 100, kStart));
-  EXPECT_EQ(limiter.NextRoom(kStart), kStart + minutes(2) + seconds(1));
+}
+
+// What filled the window of records once waited for that of bytes, which is longer and had room.
+TEST(RateLimiterTest, OnlyTheWindowWithoutRoomIsWaitedFor) {
+  RateLimiter limiter(LimitsOf(10, 1000));
+  for (int i = 0; i < 2; ++i) limiter.Count(0, 450, kStart);
+  EXPECT_EQ(limiter.NextRoom({}, 100, kStart), kStart);
+  EXPECT_EQ(limiter.NextRoom({}, 101, kStart), kStart + minutes(2) + seconds(1));
+  EXPECT_EQ(limiter.NextRoom({.records = 8}, 100, kStart), kStart + minutes(1) + seconds(1));
+  EXPECT_EQ(limiter.NextRoom({.records = 8}, 101, kStart), kStart + minutes(2) + seconds(1));
 }
 
 constexpr uid_t kNobody = 65534;
@@ -147,7 +156,7 @@ TEST(RateLimiterTest, AnOrdinaryUidHasHalfAndRootHasAll) {
   limiter.Count(kNobody, 10, kStart);
   EXPECT_FALSE(limiter.HasRoomFor(kNobody, {}, 10, kStart));
   EXPECT_TRUE(limiter.HasRoom({}, 10, kStart));
-  EXPECT_EQ(limiter.NextRoomFor(kNobody, kStart), kStart + minutes(2) + seconds(1));
+  EXPECT_EQ(limiter.NextRoomFor(kNobody, {}, 10, kStart), kStart + minutes(1) + seconds(1));
   EXPECT_TRUE(limiter.HasRoomFor(kNobody, {}, 10, kStart + minutes(1) + seconds(1)));
 }
 

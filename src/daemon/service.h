@@ -18,7 +18,8 @@ class Service {
   // It takes records from here on, and pings the watchdog: from the loop, so that a loop that hangs
   // is seen.
   void Ready();
-  void Reloading() { notify_.Reloading(loop_.clock().Monotonic()); }
+  // By the clock that systemd compares with, which is not that of the loop.
+  void Reloading() { notify_.Reloading(std::chrono::steady_clock::now()); }
   void Reloaded();
   void Stopping() { notify_.Stopping(); }
 

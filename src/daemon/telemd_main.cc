@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
   for (const std::string& warning : loaded->warnings) {
     telem::Log(telem::LogLevel::kWarning, warning);
   }
-  const telem::SystemClock clock;
+  const telem::SleepCountingClock clock;
   telem::Daemon daemon(
       clock, std::move(loaded->settings),
       {.config_file = config_file,

@@ -73,15 +73,37 @@ Result<std::vector<Listed>> ListFiles(int folder) {
   return files;
 }
 
+bool IsEmptyFolder(int from, const std::string& name) {
+  UniqueFd list(::openat(from, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const std::unique_ptr<DIR, CloseDir> dir(list.valid() ? ::fdopendir(list.get()) : nullptr);
+  if (dir == nullptr) return false;
+  (void)list.Release();
+  while (const dirent* entry = ::readdir(dir.get())) {
+    if (entry->d_name != std::string_view(".") && entry->d_name != std::string_view("..")) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Nothing but their being there is lost with a link, a pipe, an empty folder.
+Status RemoveIrregular(int from, const std::string& name, bool is_folder) {
+  if (::unlinkat(from, name.c_str(), is_folder ? AT_REMOVEDIR : 0) == 0) {
+    return Fail(ErrorCode::kInvalid, "'" + name + "' is no regular file, removed it");
+  }
+  if (is_folder && (errno == ENOTEMPTY || errno == EEXIST)) {
+    return Fail(ErrorCode::kInvalid, "'" + name + "' is a folder, leaving it there");
+  }
+  return SystemError("remove '" + name + "'", errno);
+}
+
 // Another file system: copy, sync, and only then give up the original. The copy appears whole.
 Status CopyAcross(int from, const std::string& name, int to, const std::string& new_name) {
   struct stat st;
   if (::fstatat(from, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     return SystemError("look at '" + name + "'", errno);
   }
-  if (!S_ISREG(st.st_mode)) {
-    return Fail(ErrorCode::kInvalid, "'" + name + "' is no regular file, leaving it there");
-  }
+  if (!S_ISREG(st.st_mode)) return RemoveIrregular(from, name, S_ISDIR(st.st_mode));
   TELEM_TRY(const UniqueFd source, OpenAt(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   TELEM_TRY(const std::string bytes, ReadAll(source.get(), RejectedFolder::kMaxBytes));
   const std::string fresh = ".copy";
@@ -106,14 +128,25 @@ Status Move(int from, const std::string& name, int to, const std::string& new_na
 
 Result<UniqueFd> RejectedFolder::Open() const { return OpenFolder(path_); }
 
+bool RejectedFolder::HasPlaceFor(int from, const std::string& name) const {
+  struct stat st;
+  struct stat own;
+  if (::fstatat(from, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return true;
+  if (S_ISREG(st.st_mode) && static_cast<uint64_t>(st.st_size) > kMaxBytes) return false;
+  if (!EnsureFolder(path_, 0700) || ::stat(path_.c_str(), &own) != 0) return true;
+  if (st.st_dev == own.st_dev) return true;
+  if (S_ISREG(st.st_mode)) return ::faccessat(from, name.c_str(), R_OK, AT_EACCESS) == 0;
+  return !S_ISDIR(st.st_mode) || IsEmptyFolder(from, name);
+}
+
 Status RejectedFolder::TakeIn(int from, const std::string& name, std::string_view reason) {
   TELEM_CHECK(EnsureFolder(path_, 0700));
   TELEM_TRY(const UniqueFd folder, Open());
   struct stat st;
   if (::fstatat(from, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
       static_cast<uint64_t>(st.st_size) > kMaxBytes) {
-    if (::unlinkat(from, name.c_str(), 0) != 0) return SystemError("remove '" + name + "'", errno);
-    return Fail(ErrorCode::kInvalid, "'" + name + "': more than may be set aside, removed it");
+    return Fail(ErrorCode::kInvalid,
+                "'" + name + "': more than may be set aside, leaving it there");
   }
   // The reason first: one without its file harms nobody. Where it cannot be written the record is
   // still set aside, so that it does not hold up others.

@@ -25,9 +25,15 @@ class RejectedFolder {
 
   explicit RejectedFolder(std::string path) : path_(std::move(path)) {}
 
+  // Whether TakeIn() can make the file `name` go out of the folder `from`: not one of more than
+  // kMaxBytes, which would take the place of all others here, nor, from another file system, one
+  // that may not be read or a folder with something in it. True also where that cannot be found
+  // out.
+  bool HasPlaceFor(int from, const std::string& name) const;
+
   // Moves the file `name` out of the folder `from`. A file that is gone already is fine. What is
-  // no regular file stays where it is when the two are on different file systems: kInvalid. A file
-  // of more than kMaxBytes takes the place of none here, it is removed: kInvalid likewise.
+  // no regular file cannot come along from another file system and is removed there: kInvalid. What
+  // has no place stays where it is: kInvalid likewise.
   Status TakeIn(int from, const std::string& name, std::string_view reason);
 
   struct File {

@@ -88,8 +88,10 @@ TEST_F(RejectedFolderTest, KeepsTenMebibytesAndNoMore) {
 TEST_F(RejectedFolderTest, AFileThatIsLargerThanAllTakesNobodysPlace) {
   TakeIn("small", "bytes", "400 no");
   folder_.Write("spool/huge", std::string(RejectedFolder::kMaxBytes + 1, 'x'));
+  EXPECT_FALSE(rejected_.HasPlaceFor(spool_.get(), "huge"));
   EXPECT_EQ(rejected_.TakeIn(spool_.get(), "huge", "no record").error().code, ErrorCode::kInvalid);
-  EXPECT_EQ(folder_.CountFiles("spool"), 0u);
+  // It may be worth more to somebody than all that telemd has.
+  EXPECT_EQ(folder_.CountFiles("spool"), 1u);
   EXPECT_EQ(List().size(), 1u);
 }
 
@@ -145,10 +147,23 @@ TEST(RejectedFolderAcrossFileSystemsTest, CopiesEitherWay) {
   EXPECT_TRUE(rejected.TakeIn(spool->get(), "x", "400 no"));
   EXPECT_FALSE(std::filesystem::exists(file));
   EXPECT_EQ(*rejected.Read("x"), "bytes");
-  // What cannot be copied stays where it is.
+  // What cannot be copied goes where nothing is lost with it; it was found again at each start.
   if (here.st_dev != there.st_dev) {
-    EXPECT_FALSE(rejected.TakeIn(spool->get(), "link", "no regular file"));
-    EXPECT_TRUE(std::filesystem::is_symlink(std::string(path) + "/link"));
+    std::filesystem::create_directory(std::string(path) + "/empty");
+    ASSERT_EQ(::mkfifo((std::string(path) + "/pipe").c_str(), 0600), 0);
+    for (const char* name : {"link", "pipe", "empty"}) {
+      EXPECT_TRUE(rejected.HasPlaceFor(spool->get(), name)) << name;
+      EXPECT_EQ(rejected.TakeIn(spool->get(), name, "no regular file").error().code,
+                ErrorCode::kInvalid);
+      EXPECT_FALSE(
+          std::filesystem::exists(std::filesystem::symlink_status(std::string(path) + "/" + name)))
+          << name;
+    }
+    std::filesystem::create_directories(std::string(path) + "/full/of/things");
+    EXPECT_FALSE(rejected.HasPlaceFor(spool->get(), "full"));
+    EXPECT_EQ(rejected.TakeIn(spool->get(), "full", "no regular file").error().code,
+              ErrorCode::kInvalid);
+    EXPECT_TRUE(std::filesystem::exists(std::string(path) + "/full/of/things"));
   }
   EXPECT_TRUE(rejected.GiveBack("x", spool->get(), "x"));
   EXPECT_TRUE(std::filesystem::exists(file));

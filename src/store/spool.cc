@@ -193,7 +193,13 @@ Result<bool> Spool::ScanSome(size_t count, const std::function<void(const Found&
     const auto name = ParseSpoolFileName(file_name);
     if (!name) has_foreign_ = true;
     if (name.has_value() == scans_foreign_ || (name && own_.contains(name->id))) continue;
-    if (const auto found = Look(file_name, name)) tell(*found);
+    auto found = Look(file_name, name);
+    if (!found) continue;
+    if (found->kind == Found::Kind::kInvalid && !rejected_.HasPlaceFor(folder_.get(), file_name)) {
+      found->kind = Found::Kind::kStays;
+      found->reason += ", and has no place among the rejected ones";
+    }
+    tell(*found);
   }
   return true;
 }
@@ -226,7 +232,7 @@ std::optional<Spool::Found> Spool::Look(const std::string& file_name,
       found.reason = taken.error().message;
       const ErrorCode code = taken.error().code;
       if (code != ErrorCode::kInvalid && code != ErrorCode::kTooLarge) {
-        found.kind = Found::Kind::kUnreadable;
+        found.kind = Found::Kind::kStays;
       }
     }
   } else if (found.size <= name->payload_size) {

@@ -108,6 +108,9 @@ class Spool {
 
   // The record's holder has to wait until then; others do not.
   void HoldBack(const WaitingRecord& record, MonotonicTime until) { list_.HoldBack(record, until); }
+  bool IsHeldBack(const WaitingRecord& record, MonotonicTime now) const {
+    return list_.IsHeldBack(record, now);
+  }
   void ReleaseAll() { list_.ReleaseAll(); }
   std::optional<MonotonicTime> NextRelease(MonotonicTime now) const {
     return list_.NextRelease(now);
@@ -134,8 +137,9 @@ class Spool {
 
   // What ScanSome found in one file.
   struct Found {
-    // kUnreadable: the disk did not say what it is; the file stays for the next start.
-    enum class Kind { kRecord, kTakenOverFrom1x, kInvalid, kUnreadable };
+    // kStays: the disk did not say what it is, or it has no place among the rejected ones; the file
+    // stays for the next start, and counts for nothing.
+    enum class Kind { kRecord, kTakenOverFrom1x, kInvalid, kStays };
     Kind kind = Kind::kRecord;
     std::string file_name;
     SpoolFileName name;       // all zeros where there is none of ours

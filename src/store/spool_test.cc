@@ -148,6 +148,17 @@ TEST_F(SpoolTest, TellsWhatIsNoRecordAndGoesOn) {
   EXPECT_EQ(PayloadOf(spool, *spool.TakeOldest()), "good");
 }
 
+// It was deleted, whatever it was.
+TEST_F(SpoolTest, LeavesAFileThatIsLargerThanAllThatIsRejectedWhereItIs) {
+  folder_.Write("spool/huge", std::string(RejectedFolder::kMaxBytes + 1, 'x'));
+  Spool spool = Open();
+  const auto found = ScanAll(spool);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].kind, Spool::Found::Kind::kStays);
+  EXPECT_EQ(found[0].reason, "too large for a record, and has no place among the rejected ones");
+  EXPECT_EQ(folder_.CountFiles("spool"), 1u);
+}
+
 TEST_F(SpoolTest, RejectsWithTheReason) {
   Spool spool = Open();
   const WaitingRecord record = Put(spool, "refused");

@@ -103,6 +103,9 @@ class WaitingList {
   // The records of this one's holder wait until then; Release lets them go.
   void HoldBack(const WaitingRecord& record, MonotonicTime until);
   void Release(const WaitingRecord& record);
+  bool IsHeldBack(const WaitingRecord& record, MonotonicTime now) const {
+    return holders_[record.holder].held_back_until > now;
+  }
   // Nobody is held back, and what failed may be tried again at once.
   void ReleaseAll();
   // When the first of those that are held back at `now` may go.

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from support.frames import (
+    IO_ERROR,
     RATE_LIMITED,
     SPOOL_FULL,
     TAKEN_OVER,
@@ -71,6 +72,37 @@ def test_payloads_of_delivered_records_are_retained_where_that_is_asked_for(make
     assert machine.send(b"kept", event_id=event_id) == TAKEN_OVER
     line = machine.wait_for_state(event_id, "delivered")
     assert retained(machine) == {line.record_id: b"kept\n"}
+
+
+# Payloads of records that were refused took the places of those that had been taken over.
+@pytest.mark.parametrize("limit, status", [
+    ({"record_burst_limit": 2, "rate_limit_strategy": "drop"}, RATE_LIMITED),
+    ({"spool_max_size": 8}, SPOOL_FULL),
+], ids=["over the rate limit", "spool full"])
+def test_the_payload_of_a_refused_record_is_not_retained(make_machine, away, limit, status):
+    machine = make_machine(server=away.url, record_retention_enabled=True,
+                           retention_max_records=2, **limit).start()
+    for payload in (b"1", b"2"):
+        assert machine.send(payload) == TAKEN_OVER
+    for payload in (b"3", b"4", b"5"):
+        assert machine.send(payload) == status
+    assert sorted(retained(machine).values()) == [b"1\n", b"2\n"]
+
+
+def test_a_payload_that_cannot_be_retained_is_delivered_all_the_same(make_machine, sink):
+    machine = make_machine(server=sink.url, record_retention_enabled=True)
+    (machine.log / "records").touch()
+    machine.start()
+    for _ in range(3):
+        assert machine.send() == TAKEN_OVER
+    machine.wait_for(delivered=3, waiting=0, refused_io_error=0)
+    assert machine.said().count("going on without it") == 1
+    # Where it is to stay here that would be the only copy.
+    machine.configure(server="", record_retention_enabled=True)
+    machine.reload()
+    machine.wait_for(server="")
+    assert machine.send() == IO_ERROR
+    machine.wait_for(refused_io_error=1, local=0)
 
 
 def test_payloads_of_delivered_records_are_not_retained_otherwise(machine, sink):

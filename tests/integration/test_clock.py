@@ -224,6 +224,41 @@ def test_the_next_attempt_is_as_far_away_as_before(make_machine, sink, clock, st
     machine.wait_for(delivered=1)
 
 
+# A laptop that woke up took that for a clock that was set: the start of consent moved, and what had
+# waited all night was as young as in the evening.
+def test_a_night_of_sleep_moves_nothing_and_counts(make_machine, sink, clock):
+    sink.answer = Answer(503, headers=(("Retry-After", "3600"),))
+    machine = make_machine(server=sink.url, record_expiry=600).start(wrapper=clock.wrapper())
+    first = send(machine, clock, 1)
+    wait_until(lambda: machine.status()["last_error"])
+    since = (machine.state / "consent_since").read_text()
+    [file] = machine.spool_files()
+    came = file.stat().st_mtime_ns
+    clock.sleep(HOUR)
+    tell(machine)
+    assert (machine.state / "consent_since").read_text() == since
+    assert file.stat().st_mtime_ns == came
+    # The server's hour is over.
+    sink.wait_for(2)
+    clock.sleep(8 * HOUR)
+    send(machine, clock, 1)
+    clock.sleep(2 * HOUR)
+    tell(machine)
+    machine.wait_for(expired=1, waiting=1)
+    assert [line.event_id for line in machine.journal() if line.state == "expired"] == first
+
+
+def test_the_window_of_a_limit_goes_on_in_sleep(make_machine, sink, clock):
+    machine = make_machine(server=sink.url, record_burst_limit=4, record_window_length=10)
+    machine.start(wrapper=clock.wrapper())
+    for _ in range(6):
+        assert machine.send() == TAKEN_OVER
+    machine.wait_for(delivered=4, waiting=2)
+    clock.sleep(HOUR)
+    tell(machine)
+    machine.wait_for(delivered=6, waiting=0)
+
+
 # In the night in which summer time ends, 02:59:59 is followed by 02:00:00.
 def test_the_end_of_summer_time_changes_nothing(make_machine, away, clock):
     zone = "CET-1CEST,M3.5.0,M10.5.0/3"

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 
@@ -207,6 +208,20 @@ def test_members_of_telemetry_may_look_and_change_nothing(make_machine, away, fo
     if subprocess.run([*wrapper, "true"]).returncode != 0:
         pytest.skip("no process may have mounts of its own here")
     look_and_try_to_change(make_machine, away, {"user": "nobody", **who}, wrapper)
+
+
+@needs_root
+def test_who_runs_a_telemd_of_his_own_may_change_what_it_keeps(make_machine, away):
+    machine = make_machine(server=away.url)
+    for name in ("spool", "state", "log", "cache", "run", "etc"):
+        shutil.chown(machine.root / name, "nobody")
+    machine.start(user="nobody")
+    assert machine.send() == TAKEN_OVER
+    answer(machine, "spool", "flush", user="nobody")
+    answer(machine, "spool", "drop", "--all", user="nobody")
+    machine.wait_for(waiting=0, evicted=1)
+    assert complaint(machine, "spool", "flush", user="daemon", group="adm") == (
+        "Must be root to run this command. Exiting...")
 
 
 @needs_root

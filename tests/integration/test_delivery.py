@@ -233,6 +233,31 @@ def test_a_record_that_fails_alone_goes_behind_the_others(make_machine, away):
     machine.wait_for(delivered=41, waiting=0)
 
 
+# 403: something on the way to the server dislikes its words. It stopped everything for
+# spool_process_time, and again as soon as another record had shown that the server was well.
+@pytest.mark.parametrize("code", [403, 451])
+def test_a_record_that_the_way_to_the_server_does_not_let_pass_stops_nobody(
+    make_machine, sink, code
+):
+    sink.answer = lambda request: Answer(code if request.body == b"poison" else 201)
+    machine = make_machine(server=sink.url, spool_max_size=-1, rate_limit_enabled=False).start()
+    for at in range(0, 1000, 100):
+        send_all(machine, [b"poison" if i == 3 else str(i).encode() for i in range(at, at + 100)])
+    machine.wait_for(delivered=999, waiting=1)
+    # However often it is tried again.
+    for again in range(1, 4):
+        seen = sink.bodies().count(b"poison")
+        wait_until(lambda: sink.bodies().count(b"poison") > seen)
+        send_all(machine, [b"fresh"])
+        machine.wait_for(delivered=999 + again, waiting=1)
+    assert not machine.status()["failing"]
+    [line] = [line for line in machine.errors.read_text().splitlines() if "did not take a record" in line]
+    assert str(code) in line
+    sink.answer = Answer(201)
+    machine.reload()
+    machine.wait_for(delivered=1003, waiting=0)
+
+
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
 def test_redirects_are_not_followed(make_machine, sink, away, code):
     away.start()

@@ -108,6 +108,19 @@ def test_telemd_has_no_rights_but_its_users(guest, sink):
     sink.release()
 
 
+@short
+def test_the_user_telemetry_may_look_and_change_nothing(guest, sink):
+    guest.run("telemctl", "start")
+    send_hello(guest)
+    sink.wait_for(1)
+    as_telemetry = ("runuser", "-u", "telemetry", "--", "telemctl")
+    assert guest.run(*as_telemetry, "status").stdout.startswith("collecting since ")
+    for verb in (("spool", "flush"), ("rejected", "drop", "--all")):
+        done = guest.run(*as_telemetry, *verb, check=False)
+        assert (done.returncode, done.stderr) == (
+            1, "telemctl: Must be root to run this command. Exiting...\n")
+
+
 def exposures(guest):
     """Exposure of each of our services by systemd's own judgement."""
     found = {}
