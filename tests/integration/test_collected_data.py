@@ -260,6 +260,7 @@ def test_the_lines_of_failures_that_were_only_counted_are_listed(config, folder)
     journal.close()
     (folder / "cache").mkdir()
     write_config(folder, cache_dir=folder / "cache")
+    (folder / "consent_since").write_text("1000000000\n")
     server = FrameServer(folder / "socket")
     for count in (11, 12):
         probe = JournalProbe(config, journal.folder)

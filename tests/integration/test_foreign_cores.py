@@ -42,7 +42,7 @@ def expect_the_story(report):
     assert sum(len(tids) for tids, _ in report.threads) == 3
     for _, frames in report.threads[1:]:
         assert "wait_for_work" in [frame.name for frame in frames]
-    assert re.search(r"^x0 0x0$", report.payload, re.M)
+    assert re.search(r"^pc \[/usr/bin/example\] \+0x", report.payload, re.M)
     assert not CANARIES.search(report.payload)
 
 

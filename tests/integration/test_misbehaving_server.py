@@ -65,7 +65,8 @@ def test_an_answer_lost_at_any_byte_stores_the_record_once(sink, collector, rese
         # Once the status line is whole it is known what became of the record.
         if not reset:
             line = whole.index(b"\r\n") + 2
-            assert (outcome, code) == (("accepted", 201) if int(payload) >= line else ("later", 0))
+            expected = ("accepted", 201) if int(payload) >= line else ("later", 0)
+            assert (outcome, code) == expected, (payload, told[record_id])
         assert outcome in ("accepted", "later")
     kept = [record for record in records if told[record[0]][0] == "later"]
     assert kept

@@ -12,6 +12,7 @@ import pytest
 from support import paths
 from support.errands import ERRANDS, NO_PART, lay_evidence, look_at
 from support.frames import OPTED_OUT
+from support.kernel_log import consent_long_ago
 from support.marks import needs_strace
 from support.system_journal import WRITER
 from support.waiting import DEADLINE, wait_until
@@ -139,6 +140,7 @@ def test_with_consent_the_same_errand_has_its_outcome(program, machine, sink):
         pytest.skip(f"{program.name} collects nothing")
     [errand] = errands
     evidence = lay_evidence_for(machine)
+    consent_long_ago(machine)
     process = subprocess.Popen(errand.command(program, machine.config, evidence),
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
