@@ -74,6 +74,14 @@ def test_by_hand_it_becomes_telemetry_and_starts_telem_deliver_itself(guest, sin
     assert guest.ask("ps", "-C", "telemd", "-o", "user=") == "telemetry"
     assert guest.ask("pgrep", "-x", "-P", guest.ask("pgrep", "-x", "telemd"), "telem-deliver")
     assert our_units(guest) == {}
+    # telemctl, which looks at units first, sees it all the same.
+    pid = guest.ask("pgrep", "-x", "telemd")
+    assert guest.run("telemctl", "is-active").stdout == "active\n"
+    assert guest.run("telemctl", "opt-out").stderr.endswith(f" kill {pid}\n")
+    assert status(guest)["collecting"] == "false"
+    assert kept_files(guest) == []
+    guest.run("kill", pid)
+    wait_until(lambda: guest.ask("pgrep", "-x", "telemd") == "", what="telemd gone")
 
 
 # ---- what runs, and with which rights ------------------------------------------------------------
@@ -152,6 +160,40 @@ def test_systemd_has_nothing_to_say_against_a_unit(guest):
     done = guest.run("systemd-analyze", "verify", "--man=no", *units, check=False)
     ours = [line for line in done.stderr.splitlines() if "telem" in line or "probe" in line]
     assert ours == []
+
+
+# It is telemd who may read the journal, and telemd whom they may ask.
+def test_who_is_in_the_group_adm_and_no_more_may_send_a_test(guest):
+    guest.run("useradd", "--no-create-home", "--groups", "adm", "jo")
+    guest.run("telemctl", "start")
+    done = guest.run("runuser", "-u", "jo", "--", "telemctl", "test")
+    assert done.stdout.splitlines()[-1].startswith("delivered")
+    seen = guest.run("runuser", "-u", "jo", "--", "cat", "/var/log/telemetry/journal", check=False)
+    assert seen.stderr.endswith("Permission denied\n")
+
+
+def test_doctor_names_units_that_do_not_do_their_work(guest):
+    if "journal-probe.service" not in guest.units:
+        pytest.skip("journalprobe was left out of this build: it needs libsystemd")
+
+    def finding():
+        return re.search("^(well|ILL |skip)  units +(.*)$", guest.ask("telemctl", "doctor"), re.M)[2]
+
+    guest.run("systemctl", "enable", *(unit for unit in guest.units if "[Install]" in
+                                       guest.units[unit].read_text() and unit != "crashprobe-watch.service"))
+    guest.run("telemctl", "start")
+    guest.run("systemctl", "start", "telem-collector.service")
+    guest.reboot()
+    assert finding() == "none has failed"
+    guest.run("systemctl", "stop", "telemd.path", "hprobe.timer")
+    assert finding() == "enabled, and not running: telemd.path, hprobe.timer"
+    guest.run("systemctl", "start", "telemd.path", "hprobe.timer")
+    guest.write("/etc/systemd/system/journal-probe.service.d/test.conf",
+                "[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=1h\n")
+    guest.run("systemctl", "daemon-reload")
+    guest.run("systemctl", "restart", "journal-probe.service")
+    wait_until(lambda: guest.show("journal-probe.service", "SubState") == "auto-restart")
+    assert finding() == "end in failure again and again: journal-probe.service"
 
 
 # ---- life ----------------------------------------------------------------------------------------
