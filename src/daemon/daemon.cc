@@ -253,10 +253,21 @@ Status Daemon::Serve() {
 Status Daemon::Run() {
   TELEM_CHECK(loop_.Run());
   service_.Stopping();
+  AnswerThoseWhoWait();
   SaveState();
   // Those whose frames were taken in the last round have their answers; what they were told holds.
   if (::syncfs(spool_->folder_fd()) != 0) return SystemError("sync the spool", errno);
   return {};
+}
+
+// With spool_sync = always a sync may be under way, and others have come for the next one.
+void Daemon::AnswerThoseWhoWait() {
+  while (syncer_->IsBusy()) {
+    syncer_->Wait();
+    OnSynced();
+    admission_->EndRound(*intake_);
+  }
+  FlushJournal();  // whom a failed sync let down
 }
 
 // The order is the promise: files, then journal, then status bytes; and for what is finished: the

@@ -85,6 +85,7 @@ class Daemon {
   Status Serve();
   void OnSignal();
   void OnSynced();
+  void AnswerThoseWhoWait();
   void Reload();
   void Apply(LoadedSettings loaded);
   void KeepPlaces(Settings& fresh) const;

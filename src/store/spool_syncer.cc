@@ -1,5 +1,6 @@
 #include "store/spool_syncer.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 
 #include <cerrno>
@@ -46,6 +47,11 @@ Status SpoolSyncer::Start() {
   wake_.notify_one();
   busy_ = true;
   return {};
+}
+
+void SpoolSyncer::Wait() const {
+  pollfd done{.fd = done_.get(), .events = POLLIN, .revents = 0};
+  while (::poll(&done, 1, -1) < 0 && errno == EINTR) continue;
 }
 
 Status SpoolSyncer::TakeResult() {

@@ -29,6 +29,9 @@ class SpoolSyncer {
   Status Start();
   bool IsBusy() const { return busy_; }
 
+  // Comes back once the sync under way has ended.
+  void Wait() const;
+
   // What became of the sync, once done_fd() is readable.
   Status TakeResult();
 

@@ -11,6 +11,7 @@ import sys
 import pytest
 from support import paths
 from support.frames import parse_frame
+from support.marks import needs_strace
 from support.waiting import wait_until
 
 INCLUDE = f"-I{paths.REPO / 'include'}"
@@ -119,6 +120,20 @@ def test_a_c_program_is_not_held_by_a_daemon_that_hangs(build, run, serve, confi
     program = build("probe.c", "#include <telemetry.h>\n" + USE, INCLUDE, *LINK)
     serve("hang")
     assert run(program, config) == errno.ETIMEDOUT
+
+
+# How long it has asked to wait at most, whatever else kept this machine busy.
+@needs_strace
+def test_a_daemon_that_hangs_is_waited_for_a_second_at_most(build, run, serve, config, folder):
+    program = build("probe.c", "#include <telemetry.h>\n" + USE, INCLUDE, *LINK)
+    serve("hang")
+    strace = ("strace", "-f", "-o", folder / "calls", "-e", "trace=poll,ppoll")
+    assert run(*strace, program, config) == errno.ETIMEDOUT
+    calls = (folder / "calls").read_text()
+    waits_ms = [int(ms) for ms in re.findall(r" poll\(.*, (\d+)\) += 0 \(Timeout\)$", calls, re.M)]
+    waits_ms += [1000 * int(seconds) + int(ns) / 1e6 for seconds, ns in re.findall(
+        r" ppoll\(.*\{tv_sec=(\d+), tv_nsec=(\d+)\}.* = 0 \(Timeout\)$", calls, re.M)]
+    assert 0 < sum(waits_ms) <= 1000, calls
 
 
 USE_CXX = """

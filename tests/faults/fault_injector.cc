@@ -67,11 +67,11 @@ enum Call : uint32_t {
   kCallCount
 };
 
-enum Mode : uint32_t { kOff, kCountOnly, kKill, kFail, kShorten };
+enum Mode : uint32_t { kOff, kCountOnly, kKill, kFail, kShorten, kHold };
 
 struct Plan {
   std::atomic<uint32_t> mode;
-  uint32_t error;              // the errno of a call that fails
+  uint32_t error;              // the errno of a call that fails, or that was held; 0: it does not
   uint64_t calls;              // a bit for each Call that is meant
   uint64_t first;              // the first of these that is hit, counted from 1
   uint64_t count;              // how many in a row are hit
@@ -116,6 +116,12 @@ bool IsHit(Call call, Mode mode = kFail) {
   if (plan->mode == kKill) {
     ::kill(::getpid(), SIGKILL);
     while (true) ::pause();
+  }
+  if (plan->mode == kHold) {
+    const int error = static_cast<int>(plan->error);
+    while (plan->mode == kHold) ::usleep(1000);
+    errno = error;
+    return error != 0;
   }
   if (plan->mode != mode) return false;
   errno = static_cast<int>(plan->error);

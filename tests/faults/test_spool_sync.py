@@ -2,12 +2,14 @@
 batch soon afterwards."""
 
 import errno
+import pathlib
+import re
 import signal
 
 import pytest
 
 from support.faults import FaultPlan
-from support.frames import IO_ERROR, TAKEN_OVER
+from support.frames import IO_ERROR, TAKEN_OVER, frame, sample_headers
 from support.marks import needs_fault_injector
 from support.waiting import wait_until
 
@@ -24,6 +26,13 @@ def plan(folder):
 def start(make_machine, plan, server, sync):
     machine = make_machine(server=server.url, spool_sync=sync)
     return machine.start(wrapper=plan.wrapper())
+
+
+def is_pending(pid, which):
+    """Whether a signal that was sent to the process waits to be taken."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    [pending] = re.findall(r"^ShdPnd:\t([0-9a-f]{16})$", text, re.M)
+    return bool(int(pending, 16) >> (which - 1) & 1)
 
 
 def test_always_syncs_a_record_before_it_is_answered(make_machine, away, plan):
@@ -52,6 +61,24 @@ def test_always_tells_the_sender_when_the_sync_fails(make_machine, away, plan):
     assert machine.spool_files() == []
     assert machine.send() == TAKEN_OVER
     machine.wait_for(accepted=1, waiting=1)
+
+
+# What was taken over had been written down, and its sender saw telemd end and sent it again.
+@pytest.mark.parametrize("error, first", [(0, TAKEN_OVER), (errno.EIO, IO_ERROR)])
+def test_always_answers_those_who_wait_for_a_sync_when_it_ends(make_machine, away, plan, error, first):
+    machine = start(make_machine, plan, away, "always")
+    plan.hold("syncfs", 1, error)
+    with machine.connect() as one, machine.connect() as other:
+        one.send(frame(sample_headers(), b"the sync of this one is under way"))
+        wait_until(plan.hit, what="a sync")
+        other.send(frame(sample_headers(), b"and this one came for the next"))
+        wait_until(lambda: len(machine.journal()) == 2, what="both in the journal")
+        machine.send_signal(signal.SIGTERM)
+        wait_until(lambda: not is_pending(machine.process.pid, signal.SIGTERM), what="the signal taken")
+        plan.off()
+        assert (one.read_status(), other.read_status()) == (first, TAKEN_OVER)
+    assert machine.wait_for_end() == 0
+    assert len(machine.spool_files()) == (2 if error == 0 else 1)
 
 
 def test_batch_answers_first_and_syncs_by_itself_soon(make_machine, away, plan):

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import signal
+import sqlite3
 import subprocess
 import tempfile
 
@@ -11,7 +12,7 @@ import pytest
 
 from support import paths
 from support.core_pattern import KERNEL, locked_settings, needs_core_pattern
-from support.crashes import needs_crashprobe
+from support.crashes import files_are_cores, needs_crashprobe
 from support.proc import processes_with
 
 DEMO = paths.REPO / "scripts" / "demo"
@@ -46,13 +47,64 @@ def test_every_record_arrives_and_nothing_is_left_behind(environment, folder):
         [DEMO, "--once"], env=environment, capture_output=True, text=True, timeout=300
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert "Every record has arrived at the collector." in demo.stdout
+    assert re.search(r"^Every record has arrived at the collector\.\n"
+                     r"The build took \d+ s, the rest \d+ s\.\n\Z", demo.stdout, re.MULTILINE)
     for classification in ("org.clearlinux/hello/world", "org.example/demo/shell",
                            "org.example/demo/c", "org.example/demo/cpp",
                            "org.example/demo/offline"):
         assert re.search(rf"^ +{classification} ", demo.stdout, re.MULTILINE), demo.stdout
     if "core limit" not in demo.stdout and "This machine gives cores to" not in demo.stdout:
         assert CRASH in demo.stdout
+    assert list(folder.iterdir()) == []
+    assert processes_with(str(folder)) == []
+
+
+def run_until(environment, line, then):
+    """Runs the demo to its end, calls `then` when it prints a line with these words. Its exit code,
+    what it said on standard output, and on standard error."""
+    with subprocess.Popen([DEMO, "--once"], env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as demo:
+        said = ""
+        for said_now in demo.stdout:
+            said += said_now
+            if line in said_now:
+                then()
+        assert line in said, said + demo.stderr.read()
+        return demo.wait(timeout=30), said, demo.stderr.read()
+
+
+# As many records are there as were sent, and one of them is another one.
+def test_fails_when_a_record_has_not_arrived(environment, folder):
+    def spoil_one():
+        [store] = folder.glob("*/records.db")
+        with sqlite3.connect(store, timeout=30) as database:
+            database.execute("CREATE TRIGGER spoil AFTER INSERT ON records "
+                             "WHEN NEW.classification = 'org.example/demo/offline' "
+                             "AND NEW.severity = '2' BEGIN UPDATE records "
+                             f"SET event_id = '{'f' * 32}' WHERE id = NEW.id; END")
+
+    code, said, complaint = run_until(environment, "The collector's page:", spoil_one)
+    assert code == 1, said
+    assert re.search("^demo: these event ids are in the journal and not at the collector: "
+                     "[0-9a-f]{32}\n\\Z", complaint, re.MULTILINE), complaint
+    assert "Every record has arrived" not in said
+    assert list(folder.iterdir()) == []
+    assert processes_with(str(folder)) == []
+
+
+def test_fails_when_the_collector_ends_for_good(environment, folder):
+    def kill_collector():
+        [pid] = processes_with(f"{next(folder.iterdir())}/usr/bin/telem-collector")
+        os.kill(pid, signal.SIGKILL)
+
+    with locked_settings():
+        if not files_are_cores():
+            pytest.skip("without the core of its crash the demo starts another collector next")
+        code, said, complaint = run_until(environment, "All four have arrived", kill_collector)
+    if "core limit" in said:
+        pytest.skip("likewise")
+    assert code == 1, said
+    assert "\ndemo: telem-collector ended: " in f"\n{complaint}"
     assert list(folder.iterdir()) == []
     assert processes_with(str(folder)) == []
 

@@ -1,6 +1,10 @@
 """The scripts that judge us: they tell good from bad, and say what they do."""
 
+import os
+import pathlib
+import shutil
 import subprocess
+import tempfile
 import textwrap
 
 import pytest
@@ -28,6 +32,50 @@ def test_bootstrap_has_a_reason_for_each_package():
     for line in result.stdout.splitlines():
         package, state, reason = line.split(None, 2)
         assert state in ("present", "missing") and reason, line
+
+
+def bootstrap_as_user(programs):
+    """What scripts/bootstrap says to a user in whose PATH are these programs and what it runs on."""
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="telem-") as folder:
+        place = pathlib.Path(folder)
+        place.chmod(0o755)
+        for name in ("bash", "cat", "grep"):
+            (place / name).symlink_to(shutil.which(name))
+        for name, text in programs.items():
+            (place / name).write_text(f"#!/bin/sh\n{text}\n")
+            (place / name).chmod(0o755)
+        return subprocess.run([SCRIPTS / "bootstrap", "--tests"], env={"PATH": folder},
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, **nobody)
+
+
+# The last word is the package that is asked about.
+TWO_ARE_MISSING = ('for package; do :; done\n'
+                   'case $package in esbuild | strace) exit 1 ;; *) echo installed ;; esac')
+
+
+@pytest.mark.parametrize("programs", [{}, {"sudo": "exit 1"}],
+                         ids=["without sudo", "sudo wants a password and there is no terminal"])
+def test_bootstrap_says_what_is_missing_and_why_where_it_cannot_install(programs):
+    result = bootstrap_as_user({"dpkg-query": TWO_ARE_MISSING, **programs})
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == textwrap.dedent("""\
+        bootstrap: these packages are missing, and only root can install them:
+          esbuild                telem-collector: turns the page's TypeScript into what browsers read
+          strace                 integration tests count system calls
+        As root: apt-get install --no-install-recommends esbuild strace
+        """)
+
+
+def test_bootstrap_says_what_is_needed_where_there_are_no_debian_packages():
+    result = bootstrap_as_user({})
+    assert (result.returncode, result.stdout) == (1, "")
+    first, *rest = result.stderr.splitlines()
+    assert first == ("bootstrap: this system has no Debian packages. "
+                     "Please install what corresponds to:")
+    assert "  cmake                  describes the build" in rest
+    assert "  strace                 integration tests count system calls" in rest
+    assert not any(line.startswith("  clang-19 ") for line in rest)  # that is for scripts/check
 
 
 def write(root, files):

@@ -17,7 +17,7 @@ CALLS = ("write", "writev", "rename", "unlink", "fsync", "syncfs", "truncate", "
 # Those that change what is on disk.
 CHANGES = ("write", "writev", "rename", "unlink", "fsync", "syncfs", "truncate", "link")
 
-_OFF, _COUNT, _KILL, _FAIL, _SHORTEN = range(5)
+_OFF, _COUNT, _KILL, _FAIL, _SHORTEN, _HOLD = range(6)
 _HEAD = struct.Struct("=IIQQQ")
 _COUNTERS = struct.Struct(f"={2 + len(CALLS)}Q")
 
@@ -53,6 +53,10 @@ class FaultPlan:
     def shorten(self, call, number, count=1):
         """`count` writes from this one on take only a part of their bytes."""
         self._set(_SHORTEN, (call,), number, count, 0)
+
+    def hold(self, call, number, error=0):
+        """This call does not begin before off(); then it fails where an errno is given."""
+        self._set(_HOLD, (call,), number, 1, error)
 
     def seen(self):
         return self._counters()[0]
