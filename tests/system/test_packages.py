@@ -259,6 +259,20 @@ def test_2x_stays_off_unless_the_user_said_yes(make_bare_guest, how, said_yes):
     assert guest.state("telemd.socket") == ("active" if said_yes else "inactive")
 
 
+# What 2.x leaves behind took back the consent that was given to 3.x, at each upgrade of that.
+def test_what_2x_has_left_behind_does_not_opt_out_of_3x(make_bare_guest):
+    guest = make_bare_guest().boot()
+    guest.write("/usr/bin/telemprobd", "#!/bin/sh\n", mode=0o755)
+    install(guest)
+    guest.run("telemctl", "opt-in")
+    install(guest)
+    assert not guest.path("/etc/telemetrics/opt-out").exists()
+    # Nor where it is installed again.
+    guest.run("dpkg", "--remove", "telemetrics-client")
+    install(guest)
+    assert not guest.path("/etc/telemetrics/opt-out").exists()
+
+
 def test_an_upgrade_starts_again_what_runs_and_keeps_what_waits(make_bare_guest, away):
     guest = make_bare_guest().boot()
     install(guest)

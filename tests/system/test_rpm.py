@@ -139,5 +139,9 @@ def test_what_rpm_has_installed_works_and_goes(guest, sink):
 
 def test_what_2x_did_not_ask_is_not_taken_for_a_yes(guest):
     guest.write("/usr/bin/telemprobd", "#!/bin/sh\n", mode=0o755)
+    # Where a 3.x is, it has asked.
+    run_script(guest, "PREIN", 2)
+    assert not guest.path("/etc/telemetrics/opt-out").exists()
+    guest.run("rm", "/usr/libexec/telemetrics/telem-deliver")
     run_script(guest, "PREIN", 1)
     assert guest.path("/etc/telemetrics/opt-out").exists()
