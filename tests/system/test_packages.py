@@ -95,6 +95,33 @@ def test_purging_leaves_the_system_as_it_was(make_bare_guest, sink):
         assert guest.run("cat", *KERNEL).stdout == kernel
 
 
+# The client's purge took away the settings of a collector that went on running.
+@pytest.mark.parametrize("order", [("telemetrics-client", "telemetrics-collector"),
+                                   ("telemetrics-collector", "telemetrics-client")])
+def test_each_package_purges_its_own_settings_and_the_last_one_their_folder(make_bare_guest, order):
+    guest = make_bare_guest().boot()
+    install(guest)
+    own = {"telemetrics-client": {"telemetrics.conf", "telemetrics.conf.d", "opt-out"},
+           "telemetrics-collector": {"collector.conf"}}
+    configure(guest)
+    guest.write("/etc/telemetrics/telemetrics.conf.d/50-server.conf", "[settings]\n")
+    guest.run("touch", "/etc/telemetrics/opt-out", "/etc/telemetrics/collector.conf")
+    first, last = order
+    guest.run("dpkg", "--purge", first)
+    assert {path.name for path in guest.path("/etc/telemetrics").iterdir()} == own[last]
+    guest.run("dpkg", "--purge", last)
+    assert not guest.path("/etc/telemetrics").exists()
+
+
+# Its last file was the collector's, and opting out needs the folder.
+def test_the_folder_of_settings_stays_as_long_as_the_client_does(make_bare_guest):
+    guest = make_bare_guest().boot()
+    install(guest)
+    guest.run("touch", "/etc/telemetrics/collector.conf")
+    guest.run("dpkg", "--purge", "telemetrics-collector")
+    assert list(guest.path("/etc/telemetrics").iterdir()) == []
+
+
 def test_files_belong_to_whom_they_should(make_bare_guest):
     guest = make_bare_guest().boot()
     install(guest)
