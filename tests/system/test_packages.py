@@ -16,7 +16,7 @@ from support.guest import Guest
 from support.waiting import wait_until
 
 from conftest import configure, packages, packages_folder
-from test_units import (COLLECTS_NOTHING_HERE, kept_files, look_at_consent_alone, our_units,
+from test_units import (COLLECTS_NOTHING_HERE, kept_files, look_at_consent_alone, our_units, short,
                         try_to_start)
 
 pytestmark = pytest.mark.skipif(
@@ -66,6 +66,7 @@ def is_enabled(guest, unit):
     return guest.run("systemctl", "is-enabled", unit, check=False).returncode == 0
 
 
+@short
 def test_purging_leaves_the_system_as_it_was(make_bare_guest, sink):
     guest = make_bare_guest().boot()
     with locked_settings():

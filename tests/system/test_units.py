@@ -219,6 +219,7 @@ def test_what_waits_at_a_reboot_is_sent_when_the_server_is_back(make_guest, away
     assert status(guest)["delivered"] == "20"
 
 
+@short
 def test_a_record_reaches_the_collector_of_another_machine(make_guest, folder):
     server = HttpSink(start=False)  # holds a free port
     port = server.port
