@@ -9,7 +9,7 @@ from support.core_pattern import FULL, Handler, core_pattern, locked_settings, n
 from support.crashes import needs_crashprobe
 from support.http_sink import HANG, Answer, HttpSink
 from support.tls_server import tls_server
-from support.waiting import stays, wait_until
+from support.waiting import DEADLINE, stays, wait_until
 
 
 # With this mark: the short form, which continuous integration has the time for.
@@ -202,19 +202,23 @@ def test_a_reload_reads_the_configuration_again(guest, sink, away):
 
 
 @short
-def test_what_waits_at_a_reboot_is_sent_when_the_server_is_back(make_guest, away):
-    guest = make_guest(server=away.url)
+def test_a_full_spool_at_a_reboot_is_sent_when_the_server_is_back(make_guest, away):
+    # 20 files of 4 KiB; the longest pause between two attempts is the shortest that there is.
+    guest = make_guest(server=away.url, spool_max_size=80, spool_process_time=120)
     guest.run("systemctl", "enable", "--now", "telemd.path", "telemd.socket")
     for _ in range(20):
         send_hello(guest)
+    refused = guest.run("hprobe", check=False)
+    assert refused.returncode == 1 and "spool is full" in refused.stderr
     assert len(list(guest.path("/var/spool/telemetry").iterdir())) == 20
     guest.reboot()
     # Nobody sends anything: it is the path unit that starts it.
     guest.wait_for("telemd.service")
-    wait_until(lambda: status(guest)["waiting"] == "20")
+    wait_until(lambda: status(guest)["last_error"] != "null", what="an attempt that failed")
+    assert status(guest)["waiting"] == "20"
     away.start()
-    guest.run("telemctl", "spool", "flush")
-    away.wait_for(20)
+    # Nobody asks for it.
+    away.wait_for(20, timeout=120 + DEADLINE)
     wait_until(lambda: status(guest)["waiting"] == "0")
     assert status(guest)["delivered"] == "20"
 
