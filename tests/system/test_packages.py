@@ -253,38 +253,55 @@ def test_1x_is_taken_over(make_bare_guest, sink):
     assert len(guest.run("telemctl", "journal").stdout.splitlines()) >= 4
 
 
-def make_2x_package(guest):
-    """A package of the name and version of 2.x, with a daemon that does nothing."""
-    tree = guest.path("/var/tmp/2x")
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN" / "control").write_text(
-        "Package: telemetrics-client\nVersion: 2.4.0\nArchitecture: all\n"
-        "Maintainer: nobody <nobody@localhost>\nDescription: 2.x\n")
-    program = tree / "usr" / "bin" / "telemprobd"
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    guest.run("dpkg-deb", "--build", "/var/tmp/2x", "/var/tmp/2x.deb")
-    guest.run("dpkg", "-i", "/var/tmp/2x.deb")
+# Files of 2.x, with a daemon that does nothing.
+FILES_OF_2X = {
+    "/usr/bin/telemprobd": "#!/bin/sh\n",
+    "/lib/systemd/system/telemprobd.service": "[Service]\nExecStart=/usr/bin/telemprobd\n",
+    "/lib/systemd/system/telemprobd.socket":
+        "[Socket]\nListenStream=/run/telem-0\n[Install]\nWantedBy=sockets.target\n",
+}
 
 
-# 2.x collects nothing before the user says yes; upgrading must not turn silence into consent.
-@pytest.mark.parametrize("how", ["package", "by hand"])
-@pytest.mark.parametrize("said_yes", [False, True])
-def test_2x_stays_off_unless_the_user_said_yes(make_bare_guest, how, said_yes):
-    guest = make_bare_guest().boot()
+def install_2x(guest, how):
+    """By a package of its name and version, or by hand."""
+    folder = "/var/tmp/2x" if how == "package" else ""
+    for name, text in FILES_OF_2X.items():
+        guest.write(folder + name, text, mode=0o755 if "/bin/" in name else 0o644)
     if how == "package":
-        make_2x_package(guest)
-    else:
-        guest.write("/usr/bin/telemprobd", "#!/bin/sh\n", mode=0o755)
+        guest.write(folder + "/DEBIAN/control",
+                    "Package: telemetrics-client\nVersion: 2.4.0\nArchitecture: all\n"
+                    "Maintainer: nobody <nobody@localhost>\nDescription: 2.x\n")
+        guest.run("dpkg-deb", "--build", folder, "/var/tmp/2x.deb")
+        guest.run("dpkg", "-i", "/var/tmp/2x.deb")
+    guest.run("systemctl", "daemon-reload")
+
+
+# 2.x collects nothing before the user says yes; upgrading must not turn silence into consent, nor a yes
+# into silence.
+@pytest.mark.parametrize("how", ["package", "by hand"])
+@pytest.mark.parametrize(("said_yes", "was_on"), [(False, True), (True, True), (True, False)])
+def test_2x_goes_on_where_the_user_said_yes_and_only_there(make_bare_guest, how, said_yes, was_on):
+    guest = make_bare_guest().boot()
+    install_2x(guest, how)
     guest.run("mkdir", "-p", "/etc/telemetrics")
     if said_yes:
         guest.run("touch", "/etc/telemetrics/opt-in")
+    if was_on:
+        guest.run("systemctl", "enable", "--now", "telemprobd.socket")
     install(guest)
     assert guest.path("/etc/telemetrics/opt-out").exists() == (not said_yes)
+    goes_on = said_yes and was_on
+    for _ in range(2):
+        assert guest.state("telemprobd.socket") == "inactive"
+        assert not is_enabled(guest, "telemprobd.socket")
+        for unit in ("telemd.socket", "telemd.path"):
+            assert guest.state(unit) == ("active" if goes_on else "inactive"), unit
+            assert is_enabled(guest, unit) == goes_on, unit
+        if goes_on:
+            assert "Successfully sent" in guest.run("hprobe").stdout
+        guest.reboot()
     started = guest.run("telemctl", "start", check=False)
     assert started.returncode == (0 if said_yes else 1), started.stderr
-    assert guest.state("telemd.socket") == ("active" if said_yes else "inactive")
 
 
 # What 2.x leaves behind took back the consent that was given to 3.x, at each upgrade of that.
