@@ -16,8 +16,8 @@ from support.guest import Guest
 from support.waiting import wait_until
 
 from conftest import configure, packages, packages_folder
-from test_units import (COLLECTS_NOTHING_HERE, kept_files, look_at_consent_alone, our_units, short,
-                        try_to_start)
+from test_units import (COLLECTS_NOTHING_HERE, kept_files, look_at_consent_alone, our_units, send_hello,
+                        short, try_to_start)
 
 pytestmark = pytest.mark.skipif(
     packages_folder() is None,
@@ -338,6 +338,27 @@ def test_an_upgrade_starts_again_what_runs_and_keeps_what_waits(make_bare_guest,
     away.start()
     guest.run("telemctl", "spool", "flush")
     away.wait_for(1)
+
+
+# A container has the socket bound that was there when it was started.
+def test_an_upgrade_leaves_the_socket_where_it_is_unless_its_unit_changed(make_bare_guest):
+    guest = make_bare_guest().boot()
+    install(guest)
+    guest.run("systemctl", "enable", "--now", "telemd.socket")
+    guest.run("hprobe")
+    telemd = guest.show("telemd.service", "MainPID")
+    guest.run("touch", "/srv/telem-0")
+    guest.run("mount", "--bind", "/run/telem-0", "/srv/telem-0")
+    guest.write("/srv/inside.conf", "[settings]\nsocket_path = /srv/telem-0\n")
+    install(guest)
+    assert guest.show("telemd.service", "MainPID") not in ("0", telemd)
+    assert "Successfully sent" in guest.run("hprobe", "-f", "/srv/inside.conf").stdout
+    # What an earlier version had.
+    guest.write("/lib/systemd/system/telemd.socket", "[Socket]\nListenStream=/run/telem-0\n")
+    started = guest.show("telemd.socket", "InvocationID")
+    install(guest)
+    assert guest.show("telemd.socket", "InvocationID") not in ("", started)
+    send_hello(guest)
 
 
 # A container's package once wrote the host's core_pattern.
