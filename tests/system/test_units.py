@@ -11,6 +11,8 @@ from support.http_sink import HANG, Answer, HttpSink
 from support.tls_server import tls_server
 from support.waiting import DEADLINE, stays, wait_until
 
+from conftest import configure
+
 
 # With this mark: the short form, which continuous integration has the time for.
 short = pytest.mark.short
@@ -187,6 +189,22 @@ def test_a_wrong_configuration_is_not_tried_again_and_again(guest):
     assert guest.run("systemctl", "start", "telemd.service", check=False).returncode != 0
     assert guest.show("telemd.service", "NRestarts") == "0"
     assert "spool_sync" in guest.run("journalctl", "-b", "-u", "telemd.service").stdout
+
+
+# What waited started it again and again until systemd gave up the path unit and the socket, for good.
+def test_correcting_the_configuration_is_enough_where_a_record_waits(guest, away):
+    configure(guest, server=away.url)
+    guest.run("systemctl", "start", "telemd.socket")
+    send_hello(guest)
+    guest.run("systemctl", "stop", "telemd.socket", "telemd.path", "telemd.service")
+    configure(guest, server=away.url, spool_sync="maybe")
+    guest.run("systemctl", "start", "telemd.socket", "telemd.path")
+    wait_until(lambda: guest.state("telemd.path") == "failed"
+               or guest.show("telemd.service", "SubState") == "stop-post", what="an attempt that failed")
+    assert guest.state("telemd.path") == guest.state("telemd.socket") == "active"
+    away.start()
+    configure(guest, server=away.url)
+    away.wait_for(1)
 
 
 def test_a_reload_reads_the_configuration_again(guest, sink, away):
