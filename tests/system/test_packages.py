@@ -138,6 +138,24 @@ def test_files_belong_to_whom_they_should(make_bare_guest):
                          ("/var/log/telemetry", "755"), ("/var/cache/telemetry", "755")):
         assert guest.run("stat", "-c", "%U:%G %a", folder).stdout.strip() == \
             f"telemetry:telemetry {mode}"
+    # And what comes to be where it runs.
+    guest.run("telemctl", "start")
+    send_hello(guest)
+    for path, owner, mode in (("/etc/telemetrics", "root", "755"),
+                              ("/run/telemetry", "root", "755"),
+                              ("/run/telem-0", "root", "666"),
+                              ("/run/telemetry/control", "root", "666"),
+                              ("/run/telemetry/deliver", "telemetry", "600"),
+                              ("/var/log/telemetry/journal", "telemetry", "600")):
+        assert guest.run("stat", "-c", "%U:%G %a", path).stdout.strip() == f"{owner}:{owner} {mode}", path
+
+
+def test_debug_information_is_in_packages_of_its_own():
+    found = {path.name.split("-dbgsym_")[0]: path for path in packages_folder().glob("*-dbgsym_*.deb")}
+    assert set(found) == {"libtelemetry4", "telemetrics-client", "telemetrics-collector"}
+    for path in found.values():
+        listed = subprocess.run(["dpkg-deb", "-c", path], check=True, capture_output=True, text=True).stdout
+        assert re.search(r"\./usr/lib/debug/\.build-id/\S+\.debug$", listed, re.M), path
 
 
 def listed_files(guest):
@@ -251,6 +269,19 @@ def test_1x_is_taken_over(make_bare_guest, sink):
     sink.wait_for(2)
     assert "0123456789abcdef0123456789abcdef" in guest.run("telemctl", "status").stdout
     assert len(guest.run("telemctl", "journal").stdout.splitlines()) >= 4
+
+
+def test_1x_that_was_opted_out_stays_out(make_bare_guest, sink):
+    guest = make_bare_guest().boot()
+    leave_as_1x_does(guest, sink.url)
+    guest.run("touch", "/etc/telemetrics/opt-out")
+    install(guest)
+    assert guest.path("/etc/telemetrics/opt-out").exists()
+    assert guest.run("telemctl", "start", check=False).returncode == 1
+    guest.run("systemctl", "start", "telemd.socket", "telemd.path", "telemd.service")
+    assert our_units(guest) == {}
+    guest.run("hprobe")  # quietly
+    assert (sink.requests, sink.connections) == ([], 0)
 
 
 # Files of 2.x, with a daemon that does nothing.
