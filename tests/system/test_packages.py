@@ -17,8 +17,8 @@ from support.system_journal import needs_journal_writer
 from support.waiting import wait_until
 
 from conftest import configure, packages, packages_folder
-from test_units import (COLLECTS_NOTHING_HERE, kept_files, look_at_consent_alone, our_units,
-                        try_to_start)
+from test_units import (COLLECTS_NOTHING_HERE, kept_files, look_at_consent_alone, our_units, send_hello,
+                        short, try_to_start)
 
 pytestmark = pytest.mark.skipif(
     packages_folder() is None,
@@ -67,6 +67,7 @@ def is_enabled(guest, unit):
     return guest.run("systemctl", "is-enabled", unit, check=False).returncode == 0
 
 
+@short
 def test_purging_leaves_the_system_as_it_was(make_bare_guest, sink):
     guest = make_bare_guest().boot()
     with locked_settings():
@@ -96,6 +97,33 @@ def test_purging_leaves_the_system_as_it_was(make_bare_guest, sink):
         assert guest.run("cat", *KERNEL).stdout == kernel
 
 
+# The client's purge took away the settings of a collector that went on running.
+@pytest.mark.parametrize("order", [("telemetrics-client", "telemetrics-collector"),
+                                   ("telemetrics-collector", "telemetrics-client")])
+def test_each_package_purges_its_own_settings_and_the_last_one_their_folder(make_bare_guest, order):
+    guest = make_bare_guest().boot()
+    install(guest)
+    own = {"telemetrics-client": {"telemetrics.conf", "telemetrics.conf.d", "opt-out"},
+           "telemetrics-collector": {"collector.conf"}}
+    configure(guest)
+    guest.write("/etc/telemetrics/telemetrics.conf.d/50-server.conf", "[settings]\n")
+    guest.run("touch", "/etc/telemetrics/opt-out", "/etc/telemetrics/collector.conf")
+    first, last = order
+    guest.run("dpkg", "--purge", first)
+    assert {path.name for path in guest.path("/etc/telemetrics").iterdir()} == own[last]
+    guest.run("dpkg", "--purge", last)
+    assert not guest.path("/etc/telemetrics").exists()
+
+
+# Its last file was the collector's, and opting out needs the folder.
+def test_the_folder_of_settings_stays_as_long_as_the_client_does(make_bare_guest):
+    guest = make_bare_guest().boot()
+    install(guest)
+    guest.run("touch", "/etc/telemetrics/collector.conf")
+    guest.run("dpkg", "--purge", "telemetrics-collector")
+    assert list(guest.path("/etc/telemetrics").iterdir()) == []
+
+
 def test_files_belong_to_whom_they_should(make_bare_guest):
     guest = make_bare_guest().boot()
     install(guest)
@@ -111,6 +139,24 @@ def test_files_belong_to_whom_they_should(make_bare_guest):
                          ("/var/log/telemetry", "755"), ("/var/cache/telemetry", "755")):
         assert guest.run("stat", "-c", "%U:%G %a", folder).stdout.strip() == \
             f"telemetry:telemetry {mode}"
+    # And what comes to be where it runs.
+    guest.run("telemctl", "start")
+    send_hello(guest)
+    for path, owner, mode in (("/etc/telemetrics", "root", "755"),
+                              ("/run/telemetry", "root", "755"),
+                              ("/run/telem-0", "root", "666"),
+                              ("/run/telemetry/control", "root", "666"),
+                              ("/run/telemetry/deliver", "telemetry", "600"),
+                              ("/var/log/telemetry/journal", "telemetry", "600")):
+        assert guest.run("stat", "-c", "%U:%G %a", path).stdout.strip() == f"{owner}:{owner} {mode}", path
+
+
+def test_debug_information_is_in_packages_of_its_own():
+    found = {path.name.split("-dbgsym_")[0]: path for path in packages_folder().glob("*-dbgsym_*.deb")}
+    assert set(found) == {"libtelemetry4", "telemetrics-client", "telemetrics-collector"}
+    for path in found.values():
+        listed = subprocess.run(["dpkg-deb", "-c", path], check=True, capture_output=True, text=True).stdout
+        assert re.search(r"\./usr/lib/debug/\.build-id/\S+\.debug$", listed, re.M), path
 
 
 def listed_files(guest):
@@ -232,38 +278,82 @@ def test_1x_is_taken_over(make_bare_guest, sink):
     assert len(guest.run("telemctl", "journal").stdout.splitlines()) >= 4
 
 
-def make_2x_package(guest):
-    """A package of the name and version of 2.x, with a daemon that does nothing."""
-    tree = guest.path("/var/tmp/2x")
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN" / "control").write_text(
-        "Package: telemetrics-client\nVersion: 2.4.0\nArchitecture: all\n"
-        "Maintainer: nobody <nobody@localhost>\nDescription: 2.x\n")
-    program = tree / "usr" / "bin" / "telemprobd"
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    guest.run("dpkg-deb", "--build", "/var/tmp/2x", "/var/tmp/2x.deb")
-    guest.run("dpkg", "-i", "/var/tmp/2x.deb")
-
-
-# 2.x collects nothing before the user says yes; upgrading must not turn silence into consent.
-@pytest.mark.parametrize("how", ["package", "by hand"])
-@pytest.mark.parametrize("said_yes", [False, True])
-def test_2x_stays_off_unless_the_user_said_yes(make_bare_guest, how, said_yes):
+def test_1x_that_was_opted_out_stays_out(make_bare_guest, sink):
     guest = make_bare_guest().boot()
+    leave_as_1x_does(guest, sink.url)
+    guest.run("touch", "/etc/telemetrics/opt-out")
+    install(guest)
+    assert guest.path("/etc/telemetrics/opt-out").exists()
+    assert guest.run("telemctl", "start", check=False).returncode == 1
+    guest.run("systemctl", "start", "telemd.socket", "telemd.path", "telemd.service")
+    assert our_units(guest) == {}
+    guest.run("hprobe")  # quietly
+    assert (sink.requests, sink.connections) == ([], 0)
+
+
+# Files of 2.x, with a daemon that does nothing.
+FILES_OF_2X = {
+    "/usr/bin/telemprobd": "#!/bin/sh\n",
+    "/lib/systemd/system/telemprobd.service": "[Service]\nExecStart=/usr/bin/telemprobd\n",
+    "/lib/systemd/system/telemprobd.socket":
+        "[Socket]\nListenStream=/run/telem-0\n[Install]\nWantedBy=sockets.target\n",
+}
+
+
+def install_2x(guest, how):
+    """By a package of its name and version, or by hand."""
+    folder = "/var/tmp/2x" if how == "package" else ""
+    for name, text in FILES_OF_2X.items():
+        guest.write(folder + name, text, mode=0o755 if "/bin/" in name else 0o644)
     if how == "package":
-        make_2x_package(guest)
-    else:
-        guest.write("/usr/bin/telemprobd", "#!/bin/sh\n", mode=0o755)
+        guest.write(folder + "/DEBIAN/control",
+                    "Package: telemetrics-client\nVersion: 2.4.0\nArchitecture: all\n"
+                    "Maintainer: nobody <nobody@localhost>\nDescription: 2.x\n")
+        guest.run("dpkg-deb", "--build", folder, "/var/tmp/2x.deb")
+        guest.run("dpkg", "-i", "/var/tmp/2x.deb")
+    guest.run("systemctl", "daemon-reload")
+
+
+# 2.x collects nothing before the user says yes; upgrading must not turn silence into consent, nor a yes
+# into silence.
+@pytest.mark.parametrize("how", ["package", "by hand"])
+@pytest.mark.parametrize(("said_yes", "was_on"), [(False, True), (True, True), (True, False)])
+def test_2x_goes_on_where_the_user_said_yes_and_only_there(make_bare_guest, how, said_yes, was_on):
+    guest = make_bare_guest().boot()
+    install_2x(guest, how)
     guest.run("mkdir", "-p", "/etc/telemetrics")
     if said_yes:
         guest.run("touch", "/etc/telemetrics/opt-in")
+    if was_on:
+        guest.run("systemctl", "enable", "--now", "telemprobd.socket")
     install(guest)
     assert guest.path("/etc/telemetrics/opt-out").exists() == (not said_yes)
+    goes_on = said_yes and was_on
+    for _ in range(2):
+        assert guest.state("telemprobd.socket") == "inactive"
+        assert not is_enabled(guest, "telemprobd.socket")
+        for unit in ("telemd.socket", "telemd.path"):
+            assert guest.state(unit) == ("active" if goes_on else "inactive"), unit
+            assert is_enabled(guest, unit) == goes_on, unit
+        if goes_on:
+            assert "Successfully sent" in guest.run("hprobe").stdout
+        guest.reboot()
     started = guest.run("telemctl", "start", check=False)
     assert started.returncode == (0 if said_yes else 1), started.stderr
-    assert guest.state("telemd.socket") == ("active" if said_yes else "inactive")
+
+
+# What 2.x leaves behind took back the consent that was given to 3.x, at each upgrade of that.
+def test_what_2x_has_left_behind_does_not_opt_out_of_3x(make_bare_guest):
+    guest = make_bare_guest().boot()
+    guest.write("/usr/bin/telemprobd", "#!/bin/sh\n", mode=0o755)
+    install(guest)
+    guest.run("telemctl", "opt-in")
+    install(guest)
+    assert not guest.path("/etc/telemetrics/opt-out").exists()
+    # Nor where it is installed again.
+    guest.run("dpkg", "--remove", "telemetrics-client")
+    install(guest)
+    assert not guest.path("/etc/telemetrics/opt-out").exists()
 
 
 def test_an_upgrade_starts_again_what_runs_and_keeps_what_waits(make_bare_guest, away):
@@ -286,6 +376,27 @@ def test_an_upgrade_starts_again_what_runs_and_keeps_what_waits(make_bare_guest,
     away.start()
     guest.run("telemctl", "spool", "flush")
     away.wait_for(1)
+
+
+# A container has the socket bound that was there when it was started.
+def test_an_upgrade_leaves_the_socket_where_it_is_unless_its_unit_changed(make_bare_guest):
+    guest = make_bare_guest().boot()
+    install(guest)
+    guest.run("systemctl", "enable", "--now", "telemd.socket")
+    guest.run("hprobe")
+    telemd = guest.show("telemd.service", "MainPID")
+    guest.run("touch", "/srv/telem-0")
+    guest.run("mount", "--bind", "/run/telem-0", "/srv/telem-0")
+    guest.write("/srv/inside.conf", "[settings]\nsocket_path = /srv/telem-0\n")
+    install(guest)
+    assert guest.show("telemd.service", "MainPID") not in ("0", telemd)
+    assert "Successfully sent" in guest.run("hprobe", "-f", "/srv/inside.conf").stdout
+    # What an earlier version had.
+    guest.write("/lib/systemd/system/telemd.socket", "[Socket]\nListenStream=/run/telem-0\n")
+    started = guest.show("telemd.socket", "InvocationID")
+    install(guest)
+    assert guest.show("telemd.socket", "InvocationID") not in ("", started)
+    send_hello(guest)
 
 
 # A container's package once wrote the host's core_pattern.

@@ -13,6 +13,7 @@ from support.guest import Guest
 from support.waiting import wait_until
 
 from conftest import configure, packages, packages_folder
+from test_packages import FILES_OF_2X
 
 
 def rpms():
@@ -139,5 +140,26 @@ def test_what_rpm_has_installed_works_and_goes(guest, sink):
 
 def test_what_2x_did_not_ask_is_not_taken_for_a_yes(guest):
     guest.write("/usr/bin/telemprobd", "#!/bin/sh\n", mode=0o755)
+    # Where a 3.x is, it has asked.
+    run_script(guest, "PREIN", 2)
+    assert not guest.path("/etc/telemetrics/opt-out").exists()
+    guest.run("rm", "/usr/libexec/telemetrics/telem-deliver")
     run_script(guest, "PREIN", 1)
     assert guest.path("/etc/telemetrics/opt-out").exists()
+
+
+def test_what_2x_was_asked_for_goes_on(guest):
+    for name, text in FILES_OF_2X.items():
+        guest.write(name, text, mode=0o755)
+    guest.run("touch", "/etc/telemetrics/opt-in")
+    guest.run("systemctl", "daemon-reload")
+    guest.run("systemctl", "enable", "--now", "telemprobd.socket")
+    deliver = guest.path("/usr/libexec/telemetrics/telem-deliver").rename(guest.path("/var/tmp/deliver"))
+    run_script(guest, "PREIN", 2)
+    deliver.rename(guest.path("/usr/libexec/telemetrics/telem-deliver"))
+    run_script(guest, "POSTIN", 2)
+    assert guest.state("telemprobd.socket") == "inactive"
+    assert guest.ask("systemctl", "is-enabled", "telemprobd.socket") == "disabled"
+    for unit in ("telemd.socket", "telemd.path"):
+        assert guest.state(unit) == "active"
+        assert guest.ask("systemctl", "is-enabled", unit) == "enabled"

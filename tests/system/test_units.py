@@ -10,7 +10,9 @@ from support.core_pattern import FULL, Handler, core_pattern, locked_settings, n
 from support.crashes import needs_crashprobe
 from support.http_sink import HANG, Answer, HttpSink
 from support.tls_server import tls_server
-from support.waiting import stays, wait_until
+from support.waiting import DEADLINE, stays, wait_until
+
+from conftest import configure
 
 
 # With this mark: the short form, which continuous integration has the time for.
@@ -140,9 +142,9 @@ def exposures(guest):
 
 
 @short
-def test_every_service_is_closed_down(guest):
+def test_every_service_is_closed_down(guest, record_property):
     for unit, exposure in exposures(guest).items():
-        print(f"{unit:28} {exposure}")
+        record_property("exposure", (unit, exposure))
         assert exposure <= {"telemd.service": 1.0, "crashprobe-setup.service": 3.5}.get(unit, 2.0), unit
 
 
@@ -245,6 +247,22 @@ def test_a_wrong_configuration_is_not_tried_again_and_again(guest):
     assert "spool_sync" in guest.run("journalctl", "-b", "-u", "telemd.service").stdout
 
 
+# What waited started it again and again until systemd gave up the path unit and the socket, for good.
+def test_correcting_the_configuration_is_enough_where_a_record_waits(guest, away):
+    configure(guest, server=away.url)
+    guest.run("systemctl", "start", "telemd.socket")
+    send_hello(guest)
+    guest.run("systemctl", "stop", "telemd.socket", "telemd.path", "telemd.service")
+    configure(guest, server=away.url, spool_sync="maybe")
+    guest.run("systemctl", "start", "telemd.socket", "telemd.path")
+    wait_until(lambda: guest.state("telemd.path") == "failed"
+               or guest.show("telemd.service", "SubState") == "stop-post", what="an attempt that failed")
+    assert guest.state("telemd.path") == guest.state("telemd.socket") == "active"
+    away.start()
+    configure(guest, server=away.url)
+    away.wait_for(1)
+
+
 def test_a_reload_reads_the_configuration_again(guest, sink, away):
     guest.run("telemctl", "start")
     away.start()
@@ -258,23 +276,28 @@ def test_a_reload_reads_the_configuration_again(guest, sink, away):
 
 
 @short
-def test_what_waits_at_a_reboot_is_sent_when_the_server_is_back(make_guest, away):
-    guest = make_guest(server=away.url)
+def test_a_full_spool_at_a_reboot_is_sent_when_the_server_is_back(make_guest, away):
+    # 20 files of 4 KiB; the longest pause between two attempts is the shortest that there is.
+    guest = make_guest(server=away.url, spool_max_size=80, spool_process_time=120)
     guest.run("systemctl", "enable", "--now", "telemd.path", "telemd.socket")
     for _ in range(20):
         send_hello(guest)
+    refused = guest.run("hprobe", check=False)
+    assert refused.returncode == 1 and "spool is full" in refused.stderr
     assert len(list(guest.path("/var/spool/telemetry").iterdir())) == 20
     guest.reboot()
     # Nobody sends anything: it is the path unit that starts it.
     guest.wait_for("telemd.service")
-    wait_until(lambda: status(guest)["waiting"] == "20")
+    wait_until(lambda: status(guest)["last_error"] != "null", what="an attempt that failed")
+    assert status(guest)["waiting"] == "20"
     away.start()
-    guest.run("telemctl", "spool", "flush")
-    away.wait_for(20)
+    # Nobody asks for it.
+    away.wait_for(20, timeout=120 + DEADLINE)
     wait_until(lambda: status(guest)["waiting"] == "0")
     assert status(guest)["delivered"] == "20"
 
 
+@short
 def test_a_record_reaches_the_collector_of_another_machine(make_guest, folder):
     server = HttpSink(start=False)  # holds a free port
     port = server.port
