@@ -93,8 +93,12 @@ def report_live(folder, command, before=lambda process: None):
 @needs_core_pattern
 def test_a_crash_of_somebody_else_meanwhile_is_not_ours(folder):
     def crash_elsewhere(process):
-        # Its parent is gone by then.
-        subprocess.run(["sh", "-c", "sh -c 'kill -SEGV $$' & kill -KILL $$"], check=False)
+        # It crashes when its parent is gone, and has its end of the pipe until it is gone itself.
+        waiting = "while kill -0 $0 2>/dev/null; do sleep 0.01; done; kill -SEGV $$"
+        with subprocess.Popen(["sh", "-c", f"sh -c '{waiting}' $$ & kill -KILL $$"],
+                              stdout=subprocess.PIPE) as parent:
+            parent.wait(DEADLINE)
+            assert parent.stdout.read() == b""
 
     command = ["sh", "-c", "read -r line; kill -ABRT $$"]
     record, process = report_live(folder, command, crash_elsewhere)

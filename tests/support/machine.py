@@ -274,7 +274,10 @@ class Machine:
         def look():
             counts = self._counts()
             lines = read_journal(self.journal_file, has_torn_lines=True)
-            books = counts, lines, self.spool_files(), self._spool_blocks()
+            try:
+                books = counts, lines, self.spool_files(), self._spool_blocks()
+            except FileNotFoundError:  # delivered since its folder was listed
+                return None
             return books if self._counts() == counts else None
 
         counts, lines, waiting, blocks = wait_until(look, what="telemd at rest")
