@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 
 import pytest
 
@@ -523,6 +524,38 @@ def test_the_kernel_of_the_host_is_left_alone(guest):
         guest.run("systemctl", "start", "crashprobe-setup.service")
         assert guest.state("crashprobe-setup.service") == "inactive"
         assert guest.run("cat", *settings).stdout == before
+
+
+# Whoever enabled crashprobe-setup alone, as docs/operating.md says, never heard of what was only counted.
+@needs_crashprobe
+@pytest.mark.parametrize("unit", ["crashprobe-setup.service", "crashprobe-watch.service"])
+def test_who_reports_crashes_also_tells_what_was_counted(guest, unit):
+    assert guest.state("crashprobe-counts.timer") == "inactive"
+    guest.run("systemctl", "start", unit)
+    assert guest.state("crashprobe-counts.timer") == "active"
+    left = guest.ask("sh", "-c", "echo $(($(date +%s -d \"$(systemctl show -P NextElapseUSecRealtime "
+                     "crashprobe-counts.timer)\") - $(date +%s)))")
+    assert 0 <= int(left) <= 13 * 60
+
+
+# A user's programs crashed in a loop, and systemd gave the socket up: nobody's crash was told any more.
+@needs_crashprobe
+def test_many_crashes_do_not_make_systemd_give_up_the_socket(guest):
+    guest.write("/etc/systemd/system/crashprobe.socket.d/test.conf", "[Unit]\nConditionVirtualization=\n")
+    guest.run("systemctl", "daemon-reload")
+    guest.run("systemctl", "start", "crashprobe.socket")
+    path = f"/proc/{guest.leader}/root/run/telemetry/core"
+
+    def connect():
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+
+    for _ in range(600):
+        connect()
+    wait_until(lambda: int(guest.show("crashprobe.socket", "NAccepted")) > 0)
+    wait_until(lambda: guest.show("crashprobe.socket", "NConnections") == "0")
+    assert (guest.state("crashprobe.socket"), guest.show("crashprobe.socket", "Result")) == ("active", "success")
+    connect()
 
 
 @needs_core_pattern

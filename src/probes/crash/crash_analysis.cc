@@ -9,6 +9,7 @@
 
 #include "base/flat_json.h"
 #include "base/text.h"
+#include "probes/crash/crash_report.h"
 #include "probes/crash/crash_signature.h"
 #include "unwind/demangle.h"
 #include "unwind/symbolizer.h"
@@ -256,7 +257,7 @@ class Analysis {
     if (threads_left_out_ + groups_left_out > 0) {
       out += "\n(" + Number(threads_left_out_ + groups_left_out) + " threads left out)\n";
     }
-    if (notes_.truncated) out += "\n(the core ended early: threads may be missing)\n";
+    if (notes_.truncated) out += std::string("\n") + kEndedEarly + "\n";
     return out;
   }
 

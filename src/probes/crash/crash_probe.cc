@@ -165,7 +165,7 @@ Analysis Analyse(const CrashEvidence& evidence, MonotonicTime begin, GiveUp give
   analysis.mishap = MishapOf(outcome, limits);
   constexpr size_t kTextsOfReport = 2;
   if (tells_origins && outcome.texts.size() > kTextsOfReport) {
-    analysis.origins = outcome.texts.back();
+    if (IsPlainText(outcome.texts.back())) analysis.origins = outcome.texts.back();
     outcome.texts.pop_back();
   }
   if (!outcome.texts.empty() && IsReportText(outcome.texts.back())) {
@@ -361,6 +361,7 @@ class Case {
     auto turn = CrashTurn::Wait(settings_.state_dir, kPatience);
     if (!turn) {
       GiveUpRights();
+      LetProcessGo();
       return TellUnread("left out, since two others were under way");
     }
     const bool hands_on = settings_.crash_forward == CrashForward::kFile;
@@ -508,7 +509,11 @@ int ReportCrash(const CrashArguments& arguments, const Settings& settings) {
   if (!process) return Failed(process.error().message);
   CrashArguments found = arguments;
   found.pid = process->pid;
-  if (const auto proc = OpenProcess(process->pid)) found.name = CommandOf(proc->get());
+  // The kernel has no words for us here, and what is told must not hang on what comes.
+  if (const auto proc = OpenProcess(process->pid)) {
+    found.name = CommandOf(proc->get());
+    found.signal = EndSignalOf(proc->get());
+  }
   if (const Status asked = RequestCore(STDIN_FILENO); !asked) {
     return Failed(asked.error().message);
   }

@@ -11,7 +11,8 @@
 namespace telem {
 namespace {
 
-constexpr size_t kMaxLine = 4096;
+// A name, a module and a source file; or the ids of 200 threads.
+constexpr size_t kMaxLine = 2400;
 
 struct SignalName {
   int number;
@@ -85,6 +86,104 @@ bool IsReported(std::string_view exe, std::string_view globs) {
   return reported;
 }
 
+bool TakePrefix(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+bool TakeSuffix(std::string_view& text, std::string_view suffix) {
+  if (!text.ends_with(suffix)) return false;
+  text.remove_suffix(suffix.size());
+  return true;
+}
+
+bool IsNumber(std::string_view text) { return ParseUnsigned(text).has_value(); }
+
+bool IsHex(std::string_view text) { return text.size() <= 64 && IsLowerHex(text, text.size()); }
+
+// "0x1f"
+bool IsAddress(std::string_view text) {
+  return TakePrefix(text, "0x") && !text.empty() && text.size() <= 16 && IsHex(text);
+}
+
+// "[/usr/bin/example] +0x1f"
+bool IsPlace(std::string_view text) {
+  const size_t offset = text.rfind("] +");
+  return text.starts_with('[') && offset != std::string_view::npos &&
+         IsAddress(text.substr(offset + 3));
+}
+
+// "#0 parse_header() - [/usr/bin/example] - src/parse.c:120 +0x1139 (inlined)"
+bool IsFrame(std::string_view line) {
+  if (!TakePrefix(line, "#")) return false;
+  const std::string_view number = TakeUntil(line, ' ');
+  if (!IsNumber(number) || number.size() > 6) return false;
+  TakeSuffix(line, " (inlined)");
+  if (const size_t at = line.rfind(" +"); at != std::string_view::npos) {
+    if (IsAddress(line.substr(at + 2))) line = line.substr(0, at);
+  }
+  const size_t module = line.find(" - [");
+  if (module == std::string_view::npos || module == 0) return false;
+  if (line.ends_with(']')) return true;
+  const size_t file = line.find("] - ", module);
+  return file != std::string_view::npos && IsNumber(line.substr(line.rfind(':') + 1));
+}
+
+// "(3 or more frames left out)"
+bool IsLeftOut(std::string_view line, std::string_view what) {
+  if (!TakePrefix(line, "(") || !TakeSuffix(line, " left out)") || !TakeSuffix(line, what)) {
+    return false;
+  }
+  TakeSuffix(line, " or more");
+  return IsNumber(line);
+}
+
+// "/usr/lib/example.so 5d1f 0x7f3a (deleted)"
+bool IsModule(std::string_view line) {
+  TakeSuffix(line, " (deleted)");
+  const size_t address = line.rfind(' ');
+  if (address == std::string_view::npos || !IsAddress(line.substr(address + 1))) return false;
+  line = line.substr(0, address);
+  const std::string_view build_id = line.substr(line.rfind(' ') + 1);
+  return build_id.size() < line.size() &&
+         (build_id == "-" || (!build_id.empty() && IsHex(build_id)));
+}
+
+// "rip [/usr/bin/example] +0x1f"
+bool IsRegister(std::string_view line) {
+  const std::string_view name = TakeUntil(line, ' ');
+  return name.size() <= 4 && !name.empty() && (line == "memory" || IsPlace(line));
+}
+
+// "Backtrace (TID 1, 2 and 3 more):", "Registers (TID 1):"
+bool IsHeading(std::string_view line, std::string_view word) {
+  if (!TakePrefix(line, word) || !TakePrefix(line, " (TID ") || !TakeSuffix(line, "):")) {
+    return false;
+  }
+  if (TakeSuffix(line, " more")) {
+    const size_t more = line.rfind(" and ");
+    if (more == std::string_view::npos || !IsNumber(line.substr(more + 5))) return false;
+    line = line.substr(0, more);
+  }
+  while (line.contains(", ")) {
+    if (!IsNumber(TakeUntil(line, ',')) || !TakePrefix(line, " ")) return false;
+  }
+  // Of a journal entry, it may be anything that a number can be.
+  return ParseSigned(line).has_value();
+}
+
+// "Signature: s1:0123456789abcdef   exact: e1:0123456789abcdef"
+bool IsSignatures(std::string_view line) {
+  const auto is_signature = [](std::string_view word) {
+    const std::string_view kind = TakeUntil(word, ':');
+    return kind.size() >= 2 && kind.size() <= 4 && word.size() == 16 && IsHex(word);
+  };
+  if (!TakePrefix(line, "Signature: ") || !is_signature(TakeUntil(line, ' '))) return false;
+  line = Trim(line);
+  return TakePrefix(line, "exact: ") && is_signature(line);
+}
+
 }  // namespace
 
 CrashKind KindOf(std::string_view exe, std::string_view globs, bool has_privacy_filters) {
@@ -128,12 +227,40 @@ std::string ReportHead(const CrashFacts& facts) {
   return head;
 }
 
+bool IsPlainText(std::string_view text) {
+  return IsUtf8(text) &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c == '\n' || !IsControl(c); });
+}
+
 bool IsReportText(std::string_view text) {
-  if (!IsUtf8(text)) return false;
+  if (!IsPlainText(text)) return false;
+  constexpr size_t kMaxId = 300;  // of a build, and of a package with its version
+  enum class Part { kHead, kNone, kStack, kModules, kRegisters } part = Part::kHead;
   while (!text.empty()) {
     const std::string_view line = TakeUntil(text, '\n');
     if (line.size() > kMaxLine) return false;
-    if (std::any_of(line.begin(), line.end(), [](char c) { return IsControl(c); })) return false;
+    std::string_view value = line;
+    if (line.empty()) {
+      part = Part::kNone;
+    } else if (part == Part::kHead && line.size() <= kMaxId &&
+               ((TakePrefix(value, "Build-ID: ") && IsHex(value)) ||
+                TakePrefix(value, "Package: "))) {
+      // Another such line may follow.
+    } else if (part == Part::kNone && IsHeading(line, "Backtrace")) {
+      part = Part::kStack;
+    } else if (part == Part::kNone && line == "Modules:") {
+      part = Part::kModules;
+    } else if (part == Part::kNone && IsHeading(line, "Registers")) {
+      part = Part::kRegisters;
+    } else {
+      const bool is_known =
+          (part == Part::kStack && (IsFrame(line) || IsLeftOut(line, " frames"))) ||
+          (part == Part::kModules && (IsModule(line) || IsLeftOut(line, " modules"))) ||
+          (part == Part::kRegisters && IsRegister(line)) ||
+          (part == Part::kNone &&
+           (IsSignatures(line) || IsLeftOut(line, " threads") || line == kEndedEarly));
+      if (!is_known) return false;
+    }
   }
   return true;
 }

@@ -36,6 +36,9 @@ inline constexpr CrashKind kThirdParty{"/crash/unknown", 2};
 inline constexpr CrashKind kPackageBuild{"/crash/clr-build", 2};
 inline constexpr CrashKind kFailedAnalysis{"/crash/error", 4};
 
+// A line of a record.
+inline constexpr char kEndedEarly[] = "(the core ended early: threads may be missing)";
+
 inline constexpr char kThirdPartyText[] = "Crash from third party\n";
 inline constexpr char kPackageBuildText[] = "Crash from Clear package build\n";
 
@@ -49,9 +52,13 @@ std::string ReportHead(const CrashFacts& facts);
 std::string DescribeSignal(int signal, const std::optional<SignalInfo>& info,
                            std::string_view address);
 
-// Whether a text may be what AnalyseCrash() emits: lines of UTF-8 without control characters, none
-// longer than 4 KiB. The text comes from a sandbox, where hostile bytes may have had their way.
+// Whether a text may be what AnalyseCrash() emits: lines of its forms, each in its place, without
+// control characters and not longer than they can be. The text comes from a sandbox, where hostile
+// bytes may have had their way; what stands in names cannot be checked.
 bool IsReportText(std::string_view text);
+
+// Whether it is lines of UTF-8 without control characters.
+bool IsPlainText(std::string_view text);
 
 // The value behind the last "exact: " of such a text; empty where there is none.
 std::string_view ExactSignatureOf(std::string_view text);

@@ -59,12 +59,77 @@ TEST(CrashReportTest, NamesCodesBySignal) {
   EXPECT_EQ(DescribeSignal(33, std::nullopt, ""), "33");
 }
 
+constexpr char kReport[] =
+    "Build-ID: 3b1c\n"
+    "Package: bash 5.2.15-2+b7\n"
+    "\nBacktrace (TID 1):\n"
+    "#0 std::vector<int>::at(unsigned long) const - [/usr/lib/a b.so] - src/a.cc:12 +0x1f "
+    "(inlined)\n"
+    "#1 main.(*T).f() - [/opt/x] +0x20\n"
+    "#2 ??? - [generated code]\n"
+    "(4096 or more frames left out)\n"
+    "\nBacktrace (TID 2, 3 and 7 more):\n"
+    "#0 f() - [x]\n"
+    "(1 frames left out)\n"
+    "\n(8 threads left out)\n"
+    "\n(the core ended early: threads may be missing)\n"
+    "\nModules:\n"
+    "/usr/lib/a b.so 5d1f 0x7f3a000 (deleted)\n"
+    "[vdso] - 0x1000\n"
+    "(3 modules left out)\n"
+    "\nRegisters (TID 1):\n"
+    "rbx memory\n"
+    "rip [/opt/x] +0x20\n"
+    "\nSignature: s1:0123456789abcdef   exact: e1:0123456789abcdef\n";
+
+TEST(ReportTextTest, TakesOnlyLinesOfTheFormsOfAReport) {
+  EXPECT_TRUE(IsReportText(kReport));
+  EXPECT_TRUE(IsReportText(""));
+  for (const char* line : {"text",
+                           "Process: x",
+                           "#x f() - [x]",
+                           "#0 f()",
+                           "#0  - [x]",
+                           "#0 f() - [x] text",
+                           "#0 f() - [x] - file",
+                           "#1234567 f() - [x]",
+                           "rip 0x41",
+                           "rip secret",
+                           "Build-ID: secret",
+                           "Backtrace (TID secret):",
+                           "Registers (TID 1) x:",
+                           "(secret frames left out)",
+                           "(1 secrets left out)",
+                           "/usr/lib/x secret 0x1",
+                           "/usr/lib/x - secret",
+                           "Modules: secret",
+                           "Signature: secret   exact: e1:0123456789abcdef",
+                           "Signature: s1:0123456789abcdef",
+                           "Signature: s1:0123456789abcdef   exact: e1:0123456789abcdef secret"}) {
+    // At any place.
+    const std::string report = kReport;
+    for (size_t at = 0; at < report.size(); at = report.find('\n', at) + 1) {
+      EXPECT_FALSE(IsReportText(report.substr(0, at) + line + "\n" + report.substr(at)))
+          << line << " at " << at;
+    }
+  }
+}
+
+TEST(ReportTextTest, TakesEachLineInItsPlaceOnly) {
+  EXPECT_FALSE(IsReportText("#0 f() - [x]\n"));
+  EXPECT_FALSE(IsReportText("\nBuild-ID: ab\n"));
+  EXPECT_FALSE(IsReportText("\nModules:\nrip memory\n"));
+  EXPECT_FALSE(IsReportText("\nRegisters (TID 1):\n/usr/lib/x - 0x1\n"));
+  EXPECT_FALSE(IsReportText("\nBacktrace (TID 1):\nModules:\n"));
+}
+
 TEST(ReportTextTest, TakesOnlyLinesOfText) {
-  EXPECT_TRUE(IsReportText("Build-ID: ab\n\nBacktrace (TID 1):\n#0 f() - [x]\n"));
-  EXPECT_FALSE(IsReportText("a\rb\n"));
-  EXPECT_FALSE(IsReportText(std::string("a\0b", 3)));
-  EXPECT_FALSE(IsReportText("\xff\n"));
-  EXPECT_FALSE(IsReportText(std::string(5000, 'x')));
+  const std::string frame = "\nBacktrace (TID 1):\n#0 f";
+  EXPECT_TRUE(IsReportText(frame + std::string(1034, 'x') + " - [x]\n"));
+  EXPECT_FALSE(IsReportText(frame + std::string(2400, 'x') + " - [x]\n"));
+  EXPECT_FALSE(IsReportText(frame + "\r - [x]\n"));
+  EXPECT_FALSE(IsReportText(frame + std::string(1, '\0') + " - [x]\n"));
+  EXPECT_FALSE(IsReportText(frame + "\xff - [x]\n"));
 }
 
 TEST(ReportTextTest, FindsSignaturesAndAddsThePackage) {

@@ -73,6 +73,14 @@ bool IsDumping(int proc) {
   return status && status->contains("\nCoreDumping:\t1\n");
 }
 
+int EndSignalOf(int proc) {
+  // proc(5): the last field of stat is the status as waitpid(2) has it.
+  const auto stat = ReadProcFile(proc, "stat", kMaxSmallFile);
+  const std::string_view text = stat ? Trim(*stat) : std::string_view();
+  const auto status = ParseUnsigned(text.substr(text.rfind(' ') + 1));
+  return status ? static_cast<int>(*status & 0x7f) : 0;
+}
+
 std::string CommandOf(int proc) {
   const auto text = ReadProcFile(proc, "comm", 64);
   return text ? text->substr(0, text->find('\n')) : "";

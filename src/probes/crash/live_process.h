@@ -34,6 +34,10 @@ Result<UniqueFd> OpenProcess(pid_t pid);
 // Whether the kernel is dumping it: what only a process that crashed is in.
 bool IsDumping(int proc);
 
+// The signal that it ends by; 0 where the kernel does not say: those before 6.8, and of a process
+// of somebody else.
+int EndSignalOf(int proc);
+
 // The first line of /proc/PID/comm; empty when it cannot be read.
 std::string CommandOf(int proc);
 
