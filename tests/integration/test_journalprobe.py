@@ -1,5 +1,6 @@
 """journalprobe: services that failed, from journal files that journald's own code has written."""
 
+import grp
 import json
 import os
 import pathlib
@@ -12,8 +13,9 @@ import pytest
 from support import paths
 from support.frame_server import FrameServer
 from support.frames import parse_frame
-from support.marks import needs_strace
-from support.proc import run_time_ns, trace_system_calls
+from support.machine import NOBODY, with_telemetry_user
+from support.marks import needs_root, needs_strace
+from support.proc import run_time_ns, trace_system_calls, users_and_groups
 from support.system_journal import (
     JOURNALPROBE, JournalProbe, JournalWriter, an_hour_passes, failure, kept, needs_journal_writer,
     needs_journalprobe, position)
@@ -383,6 +385,27 @@ def test_tail_begins_at_the_end(journal, listen, start):
         time.sleep(0.05)
         assert number < 400, probe.said()
     assert not any("before" in payload for payload in payloads_of(server))
+
+
+# Files that journald begins later are the group's to read.
+@needs_root
+def test_once_the_journal_is_open_it_is_not_root(config, journal, folder):
+    wrapper = with_telemetry_user(folder)
+    if wrapper is None:
+        pytest.skip("no mount namespace to be had, in which there could be a user telemetry")
+    journal.add(failure("before.service"))
+    wait_until((journal.folder / "system.journal").exists)
+    probe = subprocess.Popen([*wrapper, JOURNALPROBE, "-n", "--tail", "-f", config, "--directory",
+                              journal.folder], stdout=subprocess.PIPE)
+    try:
+        group = grp.getgrnam("systemd-journal").gr_gid
+        wait_until(lambda: users_and_groups(probe.pid) == ({NOBODY}, {NOBODY}, {NOBODY, group}))
+        journal.add(failure("after.service"), at=time.time() + 60)
+        assert b"after.service" in next(line for line in probe.stdout if b"MESSAGE=" in line)
+    finally:
+        probe.kill()
+        probe.stdout.close()
+        probe.wait()
 
 
 def test_tail_waits_where_nothing_is_there_yet(journal, config):

@@ -10,9 +10,9 @@ from support import paths
 from support.kernel_log import (
     KLOGSCANNER, OOPSPROBE, Scanner, consent_long_ago, guilty_of, oopsprobe, quiet, record, report, scan,
     wait_for_guilty)
-from support.machine import NOBODY, effective_user
+from support.machine import NOBODY, effective_user, with_telemetry_user
 from support.marks import needs_root, needs_strace
-from support.proc import capabilities, run_time_ns, trace_system_calls
+from support.proc import capabilities, run_time_ns, trace_system_calls, users_and_groups
 from support.waiting import stays, wait_until
 
 QUIET_SECONDS = 60 if os.environ.get("TELEMETRICS_LONG") == "1" else 3
@@ -108,6 +108,24 @@ def test_once_the_log_is_open_it_has_no_capability(machine, follow):
     wait_until((machine.cache / "kmsg-position").exists, what=scanner.said)
     assert capabilities(scanner.process.pid) == {
         "CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapAmb": 0}
+
+
+# It parsed what anybody may have written into the file with all of root's rights.
+@needs_root
+def test_a_saved_log_is_read_without_roots_rights(make_machine, folder):
+    machine = make_machine()
+    wrapper = with_telemetry_user(folder)
+    if wrapper is None:
+        pytest.skip("no mount namespace to be had, in which there could be a user telemetry")
+    os.mkfifo(folder / "log", 0o600)
+    log = os.open(folder / "log", os.O_RDWR)
+    scanner = subprocess.Popen([*wrapper, KLOGSCANNER, "-f", machine.config, "-n", "--log",
+                                folder / "log"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: users_and_groups(scanner.pid) == ({NOBODY}, {NOBODY}, {NOBODY}))
+    finally:
+        os.close(log)
+        scanner.wait()
 
 
 def test_the_machines_own_log_can_be_looked_at(make_machine):

@@ -200,14 +200,25 @@ def check_three_reports(output):
         (*PANIC, "")])
 
 
-def test_erst_keeps_what_a_dying_kernel_said(kernel_machine_of):
+@pytest.fixture
+def machine_with_erst(kernel_machine_of):
     machine = kernel_machine_of("pstoreclean", "pstoreprobe")
     store = machine.folder / "erst"
-    store.write_bytes(bytes(64 * 1024))
-    machine.devices = ["-object", f"memory-backend-file,id=erst,mem-path={store},size=64K,share=on",
+    # Records of 8 KiB, two or three of them a dump.
+    store.write_bytes(bytes(256 * 1024))
+    machine.devices = ["-object", f"memory-backend-file,id=erst,mem-path={store},size=256K,share=on",
                        "-device", "acpi-erst,memdev=erst"]
-    assert not machine.run("break_kernel panic").has_ended
-    check_reports(machine.run(REPORT), [(*PANIC, "breaker_panic")])
+    return machine
+
+
+def test_erst_keeps_what_a_dying_kernel_said(machine_with_erst):
+    assert not machine_with_erst.run("break_kernel panic").has_ended
+    check_reports(machine_with_erst.run(REPORT), [(*PANIC, "breaker_panic")])
+
+
+def test_erst_keeps_several_crashes_of_one_boot(machine_with_erst):
+    assert not machine_with_erst.run(DIE_AT_LAST).has_ended
+    check_three_reports(machine_with_erst.run(REPORT))
 
 
 def test_ramoops_keeps_what_a_dying_kernel_said(kernel_machine_of):

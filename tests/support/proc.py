@@ -68,6 +68,13 @@ def peak_kib(pid):
     return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)[1])
 
 
+def users_and_groups(pid):
+    """All that it could be: user and group numbers, of every kind, and its other groups."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return tuple({int(word) for word in re.search(rf"^{kind}:(.*)$", status, re.M)[1].split()}
+                 for kind in ("Uid", "Gid", "Groups"))
+
+
 def capabilities(pid):
     """Those that `pid` has, or could have from a program or of its own; 0 is none."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()

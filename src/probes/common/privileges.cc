@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <vector>
 
 namespace telem {
 namespace {
@@ -32,13 +33,16 @@ Status DropCapabilities() {
 
 }  // namespace
 
-Status GiveUpPrivileges() {
+Status GiveUpPrivileges(const char* also_in) {
   if (::geteuid() == 0) {
     const passwd* user = ::getpwnam("telemetry");
     if (user == nullptr) return {};
     const uid_t uid = user->pw_uid;
     const gid_t gid = user->pw_gid;
-    if (::setgroups(1, &gid) != 0 || ::setresgid(gid, gid, gid) != 0 ||
+    std::vector<gid_t> groups = {gid};
+    const group* other = also_in != nullptr ? ::getgrnam(also_in) : nullptr;
+    if (other != nullptr) groups.push_back(other->gr_gid);
+    if (::setgroups(groups.size(), groups.data()) != 0 || ::setresgid(gid, gid, gid) != 0 ||
         ::setresuid(uid, uid, uid) != 0) {
       return SystemError("cannot become the user telemetry", errno);
     }

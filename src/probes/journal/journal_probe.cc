@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "config/consent.h"
+#include "probes/common/privileges.h"
 
 namespace telem {
 namespace {
@@ -46,6 +47,9 @@ JournalProbe::JournalProbe(const RecordOutlet& outlet, const Settings& settings,
 Status JournalProbe::Run() {
   TELEM_CHECK(loop_.Open());
   every_error_ = !HasPrivacyFilters(settings_);
+  TELEM_TRY(journal_, SystemJournal::Open(options_.directory, every_error_));
+  // Opening it is all that root may be needed for; files that come later are its group's to read.
+  TELEM_CHECK(GiveUpPrivileges("systemd-journal"));
   if (options_.post) {
     outlet_.EnsureConsentStart();
     TELEM_TRY(file_, LockedJournalState::Open(StatePath(settings_, options_.directory)));
@@ -56,7 +60,6 @@ Status JournalProbe::Run() {
       if (!consent_.IsGiven()) End({});
     });
   }
-  TELEM_TRY(journal_, SystemJournal::Open(options_.directory, every_error_));
   TELEM_CHECK(options_.tail ? journal_->StartAt(clock_.Now())
                             : journal_->StartBehind(state_.cursor));
   if (!options_.post && !options_.tail) {

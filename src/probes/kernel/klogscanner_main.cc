@@ -68,6 +68,8 @@ Status ScanFile(const Arguments& arguments, const RecordOutlet& outlet) {
     TELEM_TRY(file, OpenAt(AT_FDCWD, arguments.log, O_RDONLY));
     fd = file.get();
   }
+  // Opening it is all that root may be needed for.
+  TELEM_CHECK(GiveUpPrivileges());
   return ReadReports(
       fd, [&](const RawReport& raw) -> Status { return outlet.Hand(MakeKernelRecord(raw, "")); });
 }
