@@ -1,6 +1,5 @@
 """What the tests of the library as strangers use it need: a daemon, a configuration, a compiler."""
 
-import os
 import subprocess
 
 import pytest
@@ -50,11 +49,9 @@ def build(folder):
 def run():
     """Runs a program with the library of the build; returns its exit code, or the negative number
     of the signal that ended it."""
-    if paths.is_sanitized():
-        pytest.skip("programs of strangers cannot load a library built with a sanitizer")
 
     def run_program(*command, library_folder=paths.LIBTELEMETRY.parent):
-        environment = dict(os.environ, LD_LIBRARY_PATH=str(library_folder))
+        environment = dict(paths.strangers_environment(), LD_LIBRARY_PATH=str(library_folder))
         return subprocess.run([str(part) for part in command], env=environment,
                               timeout=60).returncode
 

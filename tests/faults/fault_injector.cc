@@ -148,7 +148,7 @@ extern "C" {
 
 ssize_t write(int fd, const void* bytes, size_t size) {
   static const auto real = Real<decltype(write)>("write");
-  // What telemd says goes to no disk: else it could not tell of the very fault.
+  // The log goes elsewhere than to the disk, and a test wants to read it.
   if (fd == STDERR_FILENO) return real(fd, bytes, size);
   if (IsShortened()) return real(fd, bytes, IsHit(kWrite, kShorten) ? size / 2 : size);
   return IsHit(kWrite) ? -1 : real(fd, bytes, size);

@@ -12,6 +12,7 @@ import signal
 import pytest
 
 from errand import Errand
+from support import paths
 from support.faults import FaultPlan, name_of
 from support.frames import (IO_ERROR, OPTED_OUT, SPOOL_FULL, TAKEN_OVER, new_event_id, sample_headers,
                             spool_file_bytes)
@@ -200,6 +201,7 @@ def test_a_start_that_fails_says_why_and_the_next_one_succeeds(folder, call):
 # Nothing in telemd catches std::bad_alloc: half a step without memory cannot be taken back. It ends
 # with a sentence, the service manager starts it again, and the records are on disk.
 @needs_fault_injector
+@pytest.mark.skipif(paths.is_sanitized(), reason="a sanitizer has memory of its own")
 def test_want_of_memory_costs_nothing_that_was_promised(folder):
     number = 1
     deaths = 0

@@ -37,7 +37,7 @@ class Senders:
             subprocess.Popen(
                 [sys.executable, script, paths.LIBTELEMETRY, config, str(number),
                  str(RECORDS // SENDERS), self._counters, folder / f"done{number}"],
-                stdin=subprocess.DEVNULL, stderr=self._errors,
+                stdin=subprocess.DEVNULL, stderr=self._errors, env=paths.strangers_environment(),
             )
             for number in range(SENDERS)
         ]

@@ -33,7 +33,8 @@ class FaultPlan:
 
     def wrapper(self):
         """The words before a command that put the injector into it."""
-        return ("env", f"LD_PRELOAD={INJECTOR}", f"TELEM_FAULT_PLAN={self._path}")
+        preloads = [*paths.sanitizer_runtime(), INJECTOR]
+        return ("env", f"LD_PRELOAD={':'.join(map(str, preloads))}", f"TELEM_FAULT_PLAN={self._path}")
 
     def off(self):
         self._set(_OFF, (), 0, 0, 0)

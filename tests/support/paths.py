@@ -4,7 +4,9 @@ import atexit
 import functools
 import os
 import pathlib
+import re
 import shutil
+import subprocess
 import tempfile
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -26,6 +28,8 @@ def _programs_for_everybody():
     folder.chmod(0o755)
     atexit.register(shutil.rmtree, folder)
     for program in (TELEMD, TELEM_DELIVER, TELEMCTL, TELEM_RECORD_GEN):
+        if not program.exists():
+            continue  # not made in this build; whoever needs it will say so
         copy = folder / program.relative_to(BUILD)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(program, copy)
@@ -65,6 +69,24 @@ def is_sanitized():
         if line.startswith("TELEMETRICS_SANITIZE:"):
             return line.split("=", 1)[1] != ""
     return False
+
+
+@functools.cache
+def sanitizer_runtime():
+    """AddressSanitizer's library where the build carries it: it has to be the first that is loaded, also
+    in programs that were not built with it and load something that was."""
+    if not is_sanitized():
+        return []
+    loaded = subprocess.run(["ldd", TELEMD], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"=> (\S*libasan\.so\S*)", loaded)
+
+
+def strangers_environment():
+    """For a program that loads libtelemetry and was not built as it was. What such a program leaves
+    behind when it ends, such as Python, is no concern of ours."""
+    if not is_sanitized():
+        return dict(os.environ)
+    return dict(os.environ, LD_PRELOAD=":".join(sanitizer_runtime()), ASAN_OPTIONS="detect_leaks=0")
 
 
 def stem(path):
