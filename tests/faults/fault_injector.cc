@@ -148,6 +148,8 @@ extern "C" {
 
 ssize_t write(int fd, const void* bytes, size_t size) {
   static const auto real = Real<decltype(write)>("write");
+  // No disk: what telemd says of a fault is to be read.
+  if (fd == STDERR_FILENO) return real(fd, bytes, size);
   if (IsShortened()) return real(fd, bytes, IsHit(kWrite, kShorten) ? size / 2 : size);
   return IsHit(kWrite) ? -1 : real(fd, bytes, size);
 }
