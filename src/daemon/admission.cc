@@ -47,8 +47,6 @@ FrameStatus Admission::Admit(const IncomingRecord& record) {
     }
     is_troubled_ = false;
     AddLine(record, name.id, RecordState::kLocal);
-    ++counters.accepted;
-    ++counters.local;
     return FrameStatus::kTakenOver;
   }
 
@@ -130,18 +128,23 @@ FrameStatus Admission::RefuseFor(const Error& error) {
 
 void Admission::AddLine(const IncomingRecord& record, const RecordId& id, RecordState state) {
   const std::string hex = id.ToHex();
-  parts_.journal.Add({.record_id = hex,
-                      .time = static_cast<uint64_t>(EpochSeconds(parts_.loop.clock().Now())),
-                      .classification = record.headers[Header::kClassification],
-                      .event_id = record.headers[Header::kEventId],
-                      .boot_id = boot_id_,
-                      .severity = SeverityOf(record.headers),
-                      .bytes = header_text_.size() + record.payload.size(),
-                      .state = state,
-                      .detail = {},
-                      .uid = record.peer.uid,
-                      .pid = static_cast<uint32_t>(record.peer.pid),
-                      .comm = CommandOf(record.peer.pid)});
+  const JournalLine line{.record_id = hex,
+                         .time = static_cast<uint64_t>(EpochSeconds(parts_.loop.clock().Now())),
+                         .classification = record.headers[Header::kClassification],
+                         .event_id = record.headers[Header::kEventId],
+                         .boot_id = boot_id_,
+                         .severity = SeverityOf(record.headers),
+                         .bytes = header_text_.size() + record.payload.size(),
+                         .state = state,
+                         .detail = {},
+                         .uid = record.peer.uid,
+                         .pid = static_cast<uint32_t>(record.peer.pid),
+                         .comm = CommandOf(record.peer.pid)};
+  parts_.journal.Add(line);
+  if (state != RecordState::kLocal) return;
+  Local& local = round_.local.emplace_back(id);
+  AppendJournalLine(local.line, line);
+  local.line.pop_back();  // the newline
 }
 
 // Who sends many records is asked for its name once a second.
@@ -162,11 +165,11 @@ void Admission::EndRound(Intake& intake) {
   if (statuses_syncing_ > 0) return;  // these go first, and their sync is under way
   if (parts_.settings.spool_sync == SpoolSync::kBatch) {
     intake.SendReplies(intake.held());
-    if (round_.records.empty()) return;
+    if (round_.IsEmpty()) return;
     OfferAll(round_);
     return SyncSoon();
   }
-  if (round_.records.empty()) return intake.SendReplies(intake.held());
+  if (round_.IsEmpty()) return intake.SendReplies(intake.held());
   if (parts_.syncer.IsBusy()) return;
   std::swap(round_, syncing_);
   statuses_syncing_ = intake.held();
@@ -185,15 +188,26 @@ void Admission::OnSynced(const Status& result, Intake& intake) {
     intake.SendReplies(count);
     return OfferAll(syncing_);
   }
-  for (const Taken& taken : syncing_.records) {
-    ++parts_.counters.refused_io_error;
-    parts_.delivery.Drop(taken.record, result.error().message);
-  }
-  syncing_.Clear();
+  DropAll(syncing_, result.error().message);
   intake.SendReplies(count, FrameStatus::kIoError);
 }
 
+void Admission::DropAll(Group& group, std::string_view why) {
+  parts_.counters.refused_io_error += group.records.size() + group.local.size();
+  for (const Taken& taken : group.records) parts_.delivery.Drop(taken.record, why);
+  for (const Local& local : group.local) {
+    parts_.retention.Remove(local.id);
+    auto line = ParseJournalLine(local.line);
+    line->state = RecordState::kDropped;
+    line->detail = why;
+    parts_.journal.Add(*line);
+  }
+  group.Clear();
+}
+
 void Admission::OfferAll(Group& group) {
+  parts_.counters.accepted += group.local.size();
+  parts_.counters.local += group.local.size();
   std::string_view bytes = group.bytes;
   for (const Taken& taken : group.records) {
     ++parts_.counters.accepted;
@@ -212,9 +226,11 @@ void Admission::OfferAll(Group& group) {
 
 void Admission::Group::Clear() {
   records.clear();
+  local.clear();
   bytes.clear();
   // A burst must not be paid for by a machine at rest.
   if (records.capacity() > 64) records.shrink_to_fit();
+  if (local.capacity() > 64) local.shrink_to_fit();
   if (bytes.capacity() > 16 * 1024) bytes.shrink_to_fit();
 }
 

@@ -63,11 +63,18 @@ class Admission {
     size_t header_size = 0;
     bool is_at_hand = false;  // its headers and payload are the next in `bytes`
   };
+  // One that stays on this machine.
+  struct Local {
+    RecordId id;
+    std::string line = {};  // that the journal has of it
+  };
   // What was taken over together.
   struct Group {
     std::vector<Taken> records;
+    std::vector<Local> local;
     std::string bytes;
 
+    bool IsEmpty() const { return records.empty() && local.empty(); }
     void Clear();
   };
 
@@ -78,6 +85,7 @@ class Admission {
   void AddLine(const IncomingRecord& record, const RecordId& id, RecordState state);
   FrameStatus RefuseFor(const Error& error);
   void OfferAll(Group& group);
+  void DropAll(Group& group, std::string_view why);
   const std::string& CommandOf(pid_t pid);
 
   Parts parts_;

@@ -199,7 +199,8 @@ Status Daemon::OpenStore() {
   LoadMachineId();
   retention_.emplace(settings_.log_dir + "/records", settings_.retention_max_records);
   limiter_.SetLimits(LimitsOf(settings_));
-  syncer_.emplace(spool_->folder_fd());
+  TELEM_TRY(log_folder_, OpenAt(AT_FDCWD, settings_.log_dir, O_RDONLY | O_DIRECTORY));
+  syncer_.emplace(spool_->folder_fd(), log_folder_.get());
   TELEM_CHECK(syncer_->Open());
   TELEM_CHECK(loop_.Watch(syncer_->done_fd(), EPOLLIN, &syncs_));
   delivery_.emplace(loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
@@ -256,8 +257,7 @@ Status Daemon::Run() {
   AnswerThoseWhoWait();
   SaveState();
   // Those whose frames were taken in the last round have their answers; what they were told holds.
-  if (::syncfs(spool_->folder_fd()) != 0) return SystemError("sync the spool", errno);
-  return {};
+  return syncer_->Sync();
 }
 
 // With spool_sync = always a sync may be under way, and others have come for the next one.

@@ -134,6 +134,7 @@ class Daemon {
   std::chrono::nanoseconds clock_offset_{};  // of the time of day to the monotonic clock
   MachineId machine_id_;
   std::optional<Spool> spool_;
+  UniqueFd log_folder_;
   std::optional<SpoolSyncer> syncer_;
   std::optional<Journal> journal_;
   std::optional<Retention> retention_;

@@ -51,6 +51,10 @@ Status Retention::ListKept(const RecordId& newest) {
   return {};
 }
 
+void Retention::Remove(const RecordId& id) {
+  if (std::erase(kept_, id) > 0) ::unlink((folder_ + "/" + id.ToHex()).c_str());
+}
+
 void Retention::RemoveOldest() {
   ::unlink((folder_ + "/" + kept_.front().ToHex()).c_str());
   kept_.pop_front();

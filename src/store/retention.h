@@ -23,6 +23,9 @@ class Retention {
   // Writes the payload's file, whole or not at all, and removes the oldest beyond the limit.
   Status Keep(const RecordId& id, std::string_view payload);
 
+  // A payload that is not to be kept after all. One that is not there is no mistake.
+  void Remove(const RecordId& id);
+
   void set_max_records(int64_t max_records) { max_records_ = max_records; }
 
  private:

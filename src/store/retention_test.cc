@@ -51,6 +51,20 @@ TEST(RetentionTest, RemovesFirstWhatWasMadeWhileTheClockWasAhead) {
   EXPECT_TRUE(std::filesystem::exists(folder / ("records/" + fresh.ToHex())));
 }
 
+TEST(RetentionTest, RemovesOneThatIsNotToBeKeptAndMakesRoom) {
+  const TestFolder folder;
+  Retention retention(folder / "records", 2);
+  const RecordId first = IdAt(1000);
+  const RecordId second = IdAt(2000);
+  for (const RecordId& id : {first, second}) ASSERT_TRUE(retention.Keep(id, "x"));
+  retention.Remove(second);
+  retention.Remove(IdAt(3000));  // which never was there
+  ASSERT_TRUE(retention.Keep(IdAt(4000), "x"));
+  EXPECT_TRUE(std::filesystem::exists(folder / ("records/" + first.ToHex())));
+  EXPECT_FALSE(std::filesystem::exists(folder / ("records/" + second.ToHex())));
+  EXPECT_EQ(folder.CountFiles("records"), 2u);
+}
+
 TEST(RetentionTest, WritesNothingWhenNothingIsToBeKept) {
   const TestFolder folder;
   Retention retention(folder / "records", 0);

@@ -2,12 +2,25 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <system_error>
 
 namespace telem {
+namespace {
+
+Status SyncError(int err) { return SystemError("sync the spool", err); }
+
+bool AreOnOneFileSystem(int a, int b) {
+  struct stat of_a;
+  struct stat of_b;
+  return ::fstat(a, &of_a) == 0 && ::fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev;
+}
+
+}  // namespace
 
 SpoolSyncer::~SpoolSyncer() {
   if (!thread_.joinable()) return;
@@ -59,8 +72,19 @@ Status SpoolSyncer::TakeResult() {
   (void)::eventfd_read(done_.get(), &count);
   busy_ = false;
   const std::lock_guard lock(mutex_);
-  if (error_ != 0) return SystemError("sync the spool", error_);
+  if (error_ != 0) return SyncError(error_);
   return {};
+}
+
+Status SpoolSyncer::Sync() const {
+  if (const int err = SyncOrErrno(); err != 0) return SyncError(err);
+  return {};
+}
+
+int SpoolSyncer::SyncOrErrno() const {
+  if (::syncfs(spool_) != 0) return errno;
+  if (!AreOnOneFileSystem(spool_, journal_) && ::syncfs(journal_) != 0) return errno;
+  return 0;
 }
 
 void SpoolSyncer::Run() {
@@ -70,7 +94,7 @@ void SpoolSyncer::Run() {
     if (ended_) return;
     wanted_ = false;
     lock.unlock();
-    const int err = ::syncfs(folder_) == 0 ? 0 : errno;
+    const int err = SyncOrErrno();
     lock.lock();
     error_ = err;
     (void)::eventfd_write(done_.get(), 1);  // fails only when nobody has read 2^64 of them

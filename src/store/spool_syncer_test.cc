@@ -18,7 +18,7 @@ TEST(SpoolSyncerTest, TellsWhenWhatLiesThereIsSafe) {
   const TestFolder folder;
   const auto fd = OpenFolder(folder.path());
   ASSERT_TRUE(fd);
-  SpoolSyncer syncer(fd->get());
+  SpoolSyncer syncer(fd->get(), fd->get());
   ASSERT_TRUE(syncer.Open());
   for (int i = 0; i < 3; ++i) {
     EXPECT_FALSE(syncer.IsBusy());
@@ -31,18 +31,26 @@ TEST(SpoolSyncerTest, TellsWhenWhatLiesThereIsSafe) {
 }
 
 TEST(SpoolSyncerTest, TellsThatItFailed) {
-  SpoolSyncer syncer(-1);
+  SpoolSyncer syncer(-1, -1);
   ASSERT_TRUE(syncer.Open());
   ASSERT_TRUE(syncer.Start());
   ASSERT_TRUE(IsReadableWithin(syncer.done_fd(), 30'000));
   EXPECT_FALSE(syncer.TakeResult());
 }
 
+TEST(SpoolSyncerTest, SyncsTheJournalOnAnotherFileSystemToo) {
+  const TestFolder folder;
+  const auto fd = OpenFolder(folder.path());
+  ASSERT_TRUE(fd);
+  EXPECT_TRUE(SpoolSyncer(fd->get(), fd->get()).Sync());
+  EXPECT_FALSE(SpoolSyncer(fd->get(), -1).Sync());
+}
+
 TEST(SpoolSyncerTest, EndsWithASyncUnderWay) {
   const TestFolder folder;
   const auto fd = OpenFolder(folder.path());
   ASSERT_TRUE(fd);
-  SpoolSyncer syncer(fd->get());
+  SpoolSyncer syncer(fd->get(), fd->get());
   ASSERT_TRUE(syncer.Open());
   ASSERT_TRUE(syncer.Start());
 }

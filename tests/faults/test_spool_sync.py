@@ -63,6 +63,29 @@ def test_always_tells_the_sender_when_the_sync_fails(make_machine, away, plan):
     machine.wait_for(accepted=1, waiting=1)
 
 
+# Records that stay on this machine were answered before any sync.
+@pytest.mark.parametrize("settings", [{"server": ""}, {"record_server_delivery_enabled": False}])
+def test_always_syncs_a_record_that_stays_here_before_it_is_answered(make_machine, plan, settings):
+    machine = make_machine(**{"server": "http://127.0.0.1:9/", **settings}, spool_sync="always")
+    machine.start(wrapper=plan.wrapper())
+    plan.fail("syncfs", 1, errno.EIO)
+    assert machine.send(b"lost\n") == IO_ERROR
+    machine.wait_for(refused_io_error=1, accepted=0, local=0)
+    assert machine.send(b"kept\n") == TAKEN_OVER
+    machine.wait_for(accepted=1, local=1)
+    assert plan.seen() == 2
+    [kept] = (machine.log / "records").iterdir()
+    assert kept.read_bytes() == b"kept\n\n"
+    assert [line.state for line in machine.journal()] == ["local", "dropped", "local"]
+
+
+def test_batch_syncs_a_record_that_stays_here_soon(make_machine, plan):
+    machine = make_machine(server="", spool_sync="batch").start(wrapper=plan.wrapper())
+    plan.count(["syncfs"])
+    assert machine.send() == TAKEN_OVER
+    wait_until(lambda: plan.seen() == 1, what="a sync")
+
+
 # What was taken over had been written down, and its sender saw telemd end and sent it again.
 @pytest.mark.parametrize("error, first", [(0, TAKEN_OVER), (errno.EIO, IO_ERROR)])
 def test_always_answers_those_who_wait_for_a_sync_when_it_ends(make_machine, away, plan, error, first):
