@@ -23,16 +23,6 @@ def pytest_sessionfinish(session, exitstatus):
     tell_when_all_were_skipped(session, exitstatus)
 
 
-def pytest_terminal_summary(terminalreporter):
-    """What systemd thinks of our services is worth reading where the tests passed, too."""
-    judged = [value for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)
-              for name, value in report.user_properties if name == "exposure"]
-    if judged:
-        terminalreporter.section("systemd-analyze security: exposure, of 10")
-        for unit, exposure in judged:
-            terminalreporter.line(f"{unit:28} {exposure}")
-
-
 @pytest.fixture(scope="session")
 def debian(tmp_path_factory):
     """The root folder of a Debian that has our runtime libraries."""
