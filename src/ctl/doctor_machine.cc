@@ -109,6 +109,7 @@ std::vector<std::string> OwnLibraries() {
   const std::string pattern = OwnFolder() + "/../{lib,lib64,lib/*}/libtelemetry.so.4";
   ::glob(pattern.c_str(), GLOB_BRACE, nullptr, &found);
   std::vector<std::string> libraries;
+  libraries.reserve(found.gl_pathc);
   for (size_t i = 0; i < found.gl_pathc; ++i) libraries.push_back(RealPath(found.gl_pathv[i]));
   ::globfree(&found);
   return libraries;

@@ -72,8 +72,9 @@ def core_pattern(pattern, pipe_limit=4):
 
 
 # The settings are the whole machine's: somebody else's program may crash meanwhile, that of a test
-# beside this one, too. $7 is %P.
-_OURS = """pid=${{7:-{worker}}}
+# beside this one, too. $1 is %P, which the program that is tested does not see.
+_OURS = """pid=$1
+shift
 while [ "$pid" -gt 1 ] && [ "$pid" -ne {worker} ]; do
   while read -r key value; do
     if [ "$key" = PPid: ]; then pid=$value; break; fi
@@ -86,7 +87,7 @@ done
 class Handler:
     """A program for the kernel to call: `command` with what the kernel says behind it. Each call
     leaves a line in the file `calls` in `folder`. Crashes of processes that are not below this one
-    are left alone where the kernel says whose they are (%P)."""
+    are left alone."""
 
     def __init__(self, folder, *command, output="/dev/null"):
         # By a short name: the kernel cuts a core_pattern behind 127 bytes.
@@ -100,7 +101,7 @@ class Handler:
         self.path.chmod(0o755)
 
     def pattern(self, words=FULL):
-        pattern = f"|{self.path} {words}"
+        pattern = f"|{self.path} %P {words}"
         assert len(pattern) <= 127
         return pattern
 
