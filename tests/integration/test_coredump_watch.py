@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 from support.crashes import CRASHPROBE, needs_crashprobe
@@ -23,7 +24,7 @@ done
 """
 
 ENTRY = """__CURSOR={number}
-__REALTIME_TIMESTAMP=4000000000000000
+__REALTIME_TIMESTAMP={microseconds}
 COREDUMP_PID={pid}
 COREDUMP_COMM={name}
 COREDUMP_EXE=/usr/bin/{name}
@@ -51,11 +52,13 @@ class Journal:
         self.entries.mkdir()
         self._count = 0
 
-    def add(self, name, count=1):
+    def add(self, name, count=1, at=4_000_000_000):
+        """`at`: seconds since the epoch, by themselves after any consent."""
         for _ in range(count):
             pid = 1000 + self._count
             message = MESSAGE.format(name=name, pid=pid, tid=pid + 5000).encode()
-            entry = ENTRY.format(name=name, pid=pid, number=self._count).encode()
+            entry = ENTRY.format(name=name, pid=pid, number=self._count,
+                                 microseconds=int(at * 1e6)).encode()
             (self.entries / str(self._count)).write_bytes(
                 entry + len(message).to_bytes(8, "little") + message + b"\n\n")
             self._count += 1
@@ -94,6 +97,18 @@ def test_the_thread_that_crashed_is_first(machine, sink, journal):
     wait_until(lambda: told(sink, "threads") == (1, 0))
     payload, = [body.decode() for body in sink.bodies()]
     assert re.findall(r"^Backtrace \(TID (\d+)\):$", payload, re.M) == ["6000", "1000"]
+
+
+# Nobody has written down yet since when there is consent, as behind an installation.
+def test_without_a_start_of_consent_it_begins_with_the_watch(machine, sink, journal):
+    since = machine.state / "consent_since"
+    wait_until(since.exists)
+    since.unlink()
+    journal.add("before", at=time.time() - 60)
+    journal.add("after")
+    assert journal.watch(machine).returncode == 0
+    wait_until(lambda: told(sink, "after") == (1, 0))
+    assert told(sink, "before") == (0, 0)
 
 
 # Killed between the record and the cursor it told the crash again, or counted it again.

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "config/consent.h"
@@ -163,9 +164,10 @@ class Watch {
 
  private:
   bool IsBeforeConsent(const JournalFields& fields) const {
-    const auto since = ReadConsentSince(settings_);
+    if (!arguments_.post) return false;  // shown to whoever asks
+    const auto since = ReadConsentStart(settings_, started_);
     const auto when = ParseUnsigned(FieldOf(fields, "__REALTIME_TIMESTAMP"));
-    return since && when && std::chrono::microseconds(*when) < since->time_since_epoch();
+    return when && std::chrono::microseconds(*when) < since.time_since_epoch();
   }
 
   int Report(const JournalFields& fields) {
@@ -197,6 +199,8 @@ class Watch {
   const CrashArguments& arguments_;
   const Settings& settings_;
   std::string cursor_path_;
+  // From when on crashes are told while nobody has written down since when there is consent.
+  std::chrono::sys_seconds started_ = std::chrono::floor<std::chrono::seconds>(SystemClock().Now());
 };
 
 }  // namespace
