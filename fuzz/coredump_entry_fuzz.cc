@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       Require(!name.contains("ENVIRON") && !name.contains("CMDLINE"), "some is not even kept");
     }
   }
-  const std::string report = ReportOfCoredumpMessage(bytes, 42);
+  const std::string report = ReportOfCoredumpMessage(bytes, 42, "/usr/bin/example");
   Require(IsReportText(report), "what is made of a message is text");
   Require(report.empty() || !ExactSignatureOf(report).empty(), "and has a signature");
   if (const auto answer = AnswerCoreRequest(bytes)) {

@@ -103,7 +103,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<uint64_t> addresses;
   addresses.reserve(found.frames.size());
   for (const StackFrame& frame : found.frames) addresses.push_back(frame.lookup());
-  symbolizer.LookUp(addresses);
+  symbolizer.LookUpSymbols(addresses);
+  symbolizer.LookUpDwarf();
   for (const uint64_t address : addresses) {
     Require(!symbolizer.Find(address).functions.empty(), "each address has a frame");
   }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
+#include <utility>
 
 namespace telem {
 namespace {
@@ -43,19 +45,48 @@ struct Part {
   uint64_t size;
 };
 
-// The parts of the core to keep, in the order in which they come.
+// By address, without those that overlap an earlier one.
+std::vector<CoreSegment> WithoutOverlaps(std::vector<CoreSegment> segments) {
+  std::sort(segments.begin(), segments.end(),
+            [](const auto& a, const auto& b) { return a.start < b.start; });
+  std::vector<CoreSegment> kept;
+  uint64_t end = 0;
+  for (const CoreSegment& segment : segments) {
+    if (segment.file_size == 0 || segment.start < end) continue;
+    if (segment.start > UINT64_MAX - segment.file_size) continue;
+    end = segment.start + segment.file_size;
+    kept.push_back(segment);
+  }
+  return kept;
+}
+
+// The one that may hold `address`; null where all begin behind it.
+const CoreSegment* FindSegment(const std::vector<CoreSegment>& segments, uint64_t address) {
+  const auto next = std::upper_bound(segments.begin(), segments.end(), address,
+                                     [](uint64_t a, const CoreSegment& s) { return a < s.start; });
+  return next == segments.begin() ? nullptr : &*std::prev(next);
+}
+
+// The parts of the core to keep, in the order in which they come: one of each segment and one of
+// each thread at most, for both may be as many as somebody likes.
 std::vector<Part> PartsToKeep(const CoreNotes& notes) {
+  std::vector<CoreSegment> segments = notes.segments;
+  std::erase_if(segments, [](const CoreSegment& segment) {
+    return segment.file_offset > INT64_MAX || segment.file_size > INT64_MAX;
+  });
+  segments = WithoutOverlaps(std::move(segments));
   std::vector<Part> parts;
-  for (const CoreSegment& segment : notes.segments) {
-    if (segment.file_offset > INT64_MAX || segment.file_size > INT64_MAX) continue;
+  parts.reserve(segments.size() + notes.threads.size());
+  for (const CoreSegment& segment : segments) {
     parts.push_back({segment.file_offset, std::min(segment.file_size, kKeptStart)});
-    for (const ThreadState& thread : notes.threads) {
-      // Below the stack pointer lies the red zone of the ABI.
-      const uint64_t pointer = StackPointer(notes.machine, thread) - 128;
-      if (pointer < segment.start || pointer - segment.start >= segment.file_size) continue;
-      const uint64_t into = pointer - segment.start;
-      parts.push_back({segment.file_offset + into, std::min(segment.file_size - into, kKeptStack)});
-    }
+  }
+  for (const ThreadState& thread : notes.threads) {
+    // Below the stack pointer lies the red zone of the ABI.
+    const uint64_t pointer = StackPointer(notes.machine, thread) - 128;
+    const CoreSegment* segment = FindSegment(segments, pointer);
+    if (segment == nullptr || pointer - segment->start >= segment->file_size) continue;
+    const uint64_t into = pointer - segment->start;
+    parts.push_back({segment->file_offset + into, std::min(segment->file_size - into, kKeptStack)});
   }
   std::sort(parts.begin(), parts.end(),
             [](const Part& a, const Part& b) { return a.offset < b.offset; });
@@ -68,30 +99,19 @@ size_t LiveMemory::Read(uint64_t address, std::span<char> out) {
   return PreadAll(fd_, out, address);
 }
 
-CoreMemory::CoreMemory(int fd, std::vector<CoreSegment> segments) : fd_(fd) {
-  std::sort(segments.begin(), segments.end(),
-            [](const auto& a, const auto& b) { return a.start < b.start; });
-  uint64_t end = 0;
-  for (const CoreSegment& segment : segments) {
-    if (segment.file_size == 0 || segment.start < end) continue;
-    if (segment.start > UINT64_MAX - segment.file_size) continue;
-    end = segment.start + segment.file_size;
-    segments_.push_back(segment);
-  }
-}
+CoreMemory::CoreMemory(int fd, std::vector<CoreSegment> segments)
+    : fd_(fd), segments_(WithoutOverlaps(std::move(segments))) {}
 
 size_t CoreMemory::Read(uint64_t address, std::span<char> out) {
   size_t done = 0;
   while (done < out.size()) {
     const uint64_t at = address + done;
-    auto next = std::upper_bound(segments_.begin(), segments_.end(), at,
-                                 [](uint64_t a, const CoreSegment& s) { return a < s.start; });
-    if (next == segments_.begin()) break;
-    const CoreSegment& segment = *--next;
-    const uint64_t into = at - segment.start;
-    if (into >= segment.file_size || segment.file_offset > INT64_MAX - into) break;
-    const size_t part = std::min<uint64_t>(out.size() - done, segment.file_size - into);
-    const size_t got = PreadAll(fd_, out.subspan(done, part), segment.file_offset + into);
+    const CoreSegment* segment = FindSegment(segments_, at);
+    if (segment == nullptr) break;
+    const uint64_t into = at - segment->start;
+    if (into >= segment->file_size || segment->file_offset > INT64_MAX - into) break;
+    const size_t part = std::min<uint64_t>(out.size() - done, segment->file_size - into);
+    const size_t got = PreadAll(fd_, out.subspan(done, part), segment->file_offset + into);
     done += got;
     if (got < part) break;
   }

@@ -89,5 +89,20 @@ TEST(KeepStacksTest, KeepsNoMoreThanItMay) {
   EXPECT_LE(*size, 100'000u);
 }
 
+// Each of the threads was in each of the segments: 1.6 thousand million parts.
+TEST(KeepStacksTest, TakesNoLongerForSegmentsThatOverlap) {
+  const std::string core(1 << 20, 'm');
+  CoreNotes notes;
+  for (uint64_t i = 0; i < 200'000; ++i) notes.segments.push_back({4096, 1 << 20, 0, 1 << 20, 0});
+  ThreadState thread;
+  thread.registers[19] = 4096 + 200'000;
+  notes.threads.assign(8000, thread);
+  const UniqueFd kept = FileOf("");
+  SpanSource source(core);
+  const auto size = KeepStacks(source, 0, notes, kept.get(), 2 << 20);
+  ASSERT_TRUE(size.has_value());
+  EXPECT_EQ(*size, 65'536u + ((1 << 20) - 200'000 + 128));
+}
+
 }  // namespace
 }  // namespace telem

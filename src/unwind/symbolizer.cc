@@ -318,7 +318,7 @@ void AttachSharedDwarf(Dwarf* dwarf, ModuleFiles& files, size_t module) {
 
 }  // namespace
 
-void Symbolizer::LookUp(std::vector<uint64_t> addresses) {
+void Symbolizer::LookUpSymbols(std::vector<uint64_t> addresses) {
   std::sort(addresses.begin(), addresses.end());
   addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
   std::map<size_t, std::vector<uint64_t>> by_module;
@@ -328,22 +328,30 @@ void Symbolizer::LookUp(std::vector<uint64_t> addresses) {
       by_module[*index].push_back(address);
     }
   }
-  for (const auto& [index, in_module] : by_module) {
+  for (auto& [index, in_module] : by_module) {
     Dwfl_Module* module = unwinder_.FindDwflModule(in_module.front());
-    if (module != nullptr) LookUpInModule(module, index, in_module);
+    if (module == nullptr) continue;
+    std::map<uint64_t, std::string> symbols = FindSymbols(module, in_module);
+    modules_.push_back({index, module, std::move(in_module), std::move(symbols)});
+    AddSymbols(modules_.back());
   }
 }
 
-void Symbolizer::LookUpInModule(Dwfl_Module* module, size_t index,
-                                const std::vector<uint64_t>& addresses) {
-  const std::map<uint64_t, std::string> symbols = FindSymbols(module, addresses);
+void Symbolizer::LookUpDwarf() {
+  for (const InModule& in : modules_) {
+    LookUpDwarf(in);
+    AddSymbols(in);
+  }
+}
+
+void Symbolizer::LookUpDwarf(const InModule& in) {
   Dwarf_Addr bias = 0;
-  Dwarf* dwarf = HasTime() ? dwfl_module_getdwarf(module, &bias) : nullptr;
+  Dwarf* dwarf = HasTime() ? dwfl_module_getdwarf(in.module, &bias) : nullptr;
   if (dwarf != nullptr) {
-    AttachSharedDwarf(dwarf, unwinder_.files(), index);
+    AttachSharedDwarf(dwarf, unwinder_.files(), in.index);
     std::vector<uint64_t> in_dwarf;
-    in_dwarf.reserve(addresses.size());
-    for (const uint64_t address : addresses) in_dwarf.push_back(address - bias);
+    in_dwarf.reserve(in.addresses.size());
+    for (const uint64_t address : in.addresses) in_dwarf.push_back(address - bias);
     Dwarf_CU* unit = nullptr;
     Dwarf_Die unit_die;
     Dwarf_Die split_die;
@@ -365,7 +373,10 @@ void Symbolizer::LookUpInModule(Dwfl_Module* module, size_t index,
       UnitReader(unit_die, bias, locations_).Read(covered);
     }
   }
-  for (const auto& [address, symbol] : symbols) {
+}
+
+void Symbolizer::AddSymbols(const InModule& in) {
+  for (const auto& [address, symbol] : in.symbols) {
     SourceFrame& outermost = locations_[address].functions.back();
     // DWARF may know a function of C++ without its namespace; the symbol table does not lose it.
     const bool is_mangled = symbol.starts_with("_Z") || symbol.starts_with("_R");

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -35,18 +36,28 @@ class Symbolizer {
   Symbolizer(Unwinder& unwinder, const Clock& clock, std::chrono::milliseconds time_limit)
       : unwinder_(unwinder), clock_(clock), end_(clock.Monotonic() + time_limit) {}
 
-  // Names all of `addresses` (StackFrame::lookup()).
-  void LookUp(std::vector<uint64_t> addresses);
-  // What LookUp() found.
+  // Names all of `addresses` (StackFrame::lookup()) by symbol tables.
+  void LookUpSymbols(std::vector<uint64_t> addresses);
+  // Adds what DWARF says of them. It is what takes time and memory, so it comes last.
+  void LookUpDwarf();
+  // What was found so far.
   const Location& Find(uint64_t address) const;
 
  private:
+  struct InModule {
+    size_t index = 0;
+    Dwfl_Module* module = nullptr;
+    std::vector<uint64_t> addresses;  // sorted
+    std::map<uint64_t, std::string> symbols;
+  };
   bool HasTime() const { return clock_.Monotonic() < end_; }
-  void LookUpInModule(Dwfl_Module* module, size_t index, const std::vector<uint64_t>& addresses);
+  void LookUpDwarf(const InModule& in);
+  void AddSymbols(const InModule& in);
 
   Unwinder& unwinder_;
   const Clock& clock_;
   MonotonicTime end_;
+  std::vector<InModule> modules_;
   std::unordered_map<uint64_t, Location> locations_;
 };
 

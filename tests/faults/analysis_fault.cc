@@ -137,6 +137,8 @@ void TryTheRest(Attempts& a) {
   constexpr auto kSize = size_t{4096};
   a.Note("mmap of code", mmap(nullptr, kSize, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
                               -1, 0) != MAP_FAILED);
+  a.Note("shared memory", mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                               -1, 0) != MAP_FAILED);
   void* page = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   a.Note("mprotect of code", mprotect(page, kSize, PROT_READ | PROT_EXEC) == 0);
 }
@@ -195,8 +197,12 @@ void Misbehave(std::string_view when) {
     *static_cast<volatile int*>(nullptr) = 1;
   } else if (what == "memory") {
     for (;;) {
-      auto* more = static_cast<volatile char*>(malloc(1 << 20));
-      for (size_t i = 0; more != nullptr && i < 1 << 20; i += 4096) more[i] = 1;
+      // What counts least, where it can be had.
+      constexpr size_t kMore = 1 << 20;
+      void* shared =
+          mmap(nullptr, kMore, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+      auto* more = static_cast<volatile char*>(shared != MAP_FAILED ? shared : malloc(kMore));
+      for (size_t i = 0; more != nullptr && i < kMore; i += 4096) more[i] = 1;
     }
   } else if (what == "escape") {
     Escape();

@@ -29,11 +29,14 @@ COREDUMP_PID={pid}
 COREDUMP_COMM={name}
 COREDUMP_EXE=/usr/bin/{name}
 COREDUMP_SIGNAL=11
+COREDUMP_PACKAGE_NAME={name}
+COREDUMP_PACKAGE_VERSION=1.0-1
 MESSAGE
 """
 
 MESSAGE = """Process {pid} ({name}) of user 0 dumped core.
 
+Module /usr/bin/{name} with build-id 0123abcd
 Stack trace of thread {tid}:
 #0  0x000055d000001139 {name} ({name} + 0x1139)
 
@@ -90,13 +93,15 @@ def held(machine, name):
     return sum(int(line.split(" ")[4]) for line in lines if line.endswith(f" /usr/bin/{name}"))
 
 
-# systemd 252 does not say which thread it was.
-def test_the_thread_that_crashed_is_first(machine, sink, journal):
+# systemd 252 does not say which thread it was. And what it knows of the program was left out.
+def test_all_that_an_entry_knows_is_told_the_thread_that_crashed_first(machine, sink, journal):
     journal.add("threads")
     assert journal.watch(machine).returncode == 0
     wait_until(lambda: told(sink, "threads") == (1, 0))
     payload, = [body.decode() for body in sink.bodies()]
     assert re.findall(r"^Backtrace \(TID (\d+)\):$", payload, re.M) == ["6000", "1000"]
+    assert "\nBuild-ID: 0123abcd\nPackage: threads 1.0-1\n" in payload
+    assert "\nModules:\nlibc.so.6 - 0x7f0000000000\nthreads 0123abcd 0x55d000000000\n" in payload
 
 
 # Nobody has written down yet since when there is consent, as behind an installation.

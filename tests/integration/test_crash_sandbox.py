@@ -90,9 +90,10 @@ def test_a_crash_is_told_in_time_whatever_becomes_of_the_child(tmp_path, folder,
     assert f"\nAnalysis: {MISHAPS[what]}\n" in payload
     assert "\nSignal: 11 (SIGSEGV) code 1 (SEGV_MAPERR) address 0x0\n" in payload
     if when == "late":
-        # What was known by then: where it was, without names.
+        # What was known by then: where it was, with the names that symbol tables have.
         frame = Report(payload).frames[0]
         assert frame.module == "example" and frame.offset
+        assert (frame.name, frame.line) == ("fault", None)
     else:
         assert "Backtrace" not in payload
     # The crash of the child is nobody's case.

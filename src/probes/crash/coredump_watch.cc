@@ -33,12 +33,22 @@ namespace {
 // SD_MESSAGE_COREDUMP
 constexpr char kCoredumpEntries[] = "MESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1";
 constexpr size_t kMaxFrames = 256;
+constexpr size_t kMaxModulesKept = 4096;
 // systemd-coredump writes no more of a thread: the stack was deeper.
 constexpr size_t kWrittenFrames = 64;
 
 constexpr std::string_view kWanted[] = {
-    "__CURSOR",     "__REALTIME_TIMESTAMP", "MESSAGE",         "COREDUMP_PID", "COREDUMP_COMM",
-    "COREDUMP_EXE", "COREDUMP_SIGNAL",      "COREDUMP_CGROUP", "COREDUMP_TID",
+    "__CURSOR",
+    "__REALTIME_TIMESTAMP",
+    "MESSAGE",
+    "COREDUMP_PID",
+    "COREDUMP_COMM",
+    "COREDUMP_EXE",
+    "COREDUMP_SIGNAL",
+    "COREDUMP_CGROUP",
+    "COREDUMP_TID",
+    "COREDUMP_PACKAGE_NAME",
+    "COREDUMP_PACKAGE_VERSION",
 };
 
 bool IsWanted(std::string_view name) {
@@ -65,19 +75,24 @@ std::optional<uint64_t> ParseOffset(std::string_view text) {
   return value;
 }
 
+struct JournalFrame : SignatureFrame {
+  uint64_t address = 0;
+};
+
 // "#3  0x00007f… function (module + 0xoffset)"
-std::optional<SignatureFrame> ParseFrame(std::string_view line) {
+std::optional<JournalFrame> ParseFrame(std::string_view line) {
   line = Trim(line);
   if (!line.starts_with('#') || !line.ends_with(')')) return std::nullopt;
   TakeUntil(line, ' ');
   line = Trim(line);
-  TakeUntil(line, ' ');
+  const auto address = ParseOffset(TakeUntil(line, ' '));
   const size_t open = line.rfind(" (");
   const size_t plus = line.rfind(" + ");
   if (open == std::string_view::npos || plus == std::string_view::npos || plus < open) {
     return std::nullopt;
   }
-  SignatureFrame frame;
+  JournalFrame frame;
+  frame.address = address.value_or(0);
   const std::string_view function = Trim(line.substr(0, open));
   if (function != "n/a") frame.function = PrintableAscii(function, 1024);
   const std::string_view module = line.substr(open + 2, plus - open - 2);
@@ -88,6 +103,12 @@ std::optional<SignatureFrame> ParseFrame(std::string_view line) {
   return frame;
 }
 
+std::string Hex(uint64_t value) {
+  std::array<char, 17> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  return "0x" + std::string(digits.data(), end.ptr);
+}
+
 std::string TextOfFrame(const SignatureFrame& frame, size_t number) {
   std::string text = "#";
   AppendUnsigned(text, number);
@@ -95,13 +116,8 @@ std::string TextOfFrame(const SignatureFrame& frame, size_t number) {
   text += frame.function.empty() ? "???" : frame.function;
   if (!frame.function.empty() && !frame.function.contains('(')) text += "()";
   text += " - [" + (frame.module.empty() ? "unmapped" : ShownModule(frame.module)) + "]";
-  std::array<char, 17> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), frame.offset, 16);
-  text += " +0x" + std::string(digits.data(), end.ptr) + "\n";
-  return text;
+  return text + " +" + Hex(frame.offset) + "\n";
 }
-
-using Thread = std::pair<int64_t, std::vector<SignatureFrame>>;
 
 std::string LeftOut(size_t count, const char* what) {
   std::string text = "(";
@@ -109,9 +125,36 @@ std::string LeftOut(size_t count, const char* what) {
   return text + what;
 }
 
+using Thread = std::pair<int64_t, std::vector<SignatureFrame>>;
+
+struct JournalModule {
+  std::string build_id;
+  uint64_t start = 0;
+};
+using JournalModules = std::map<std::string, JournalModule>;  // by the names that frames have
+
+// As records of crashprobe's own have them.
+std::string TextOfModules(const JournalModules& modules) {
+  constexpr size_t kMaxText = size_t{40} * 1024;
+  std::string text = "\nModules:\n";
+  size_t count = 0;
+  for (const auto& [name, module] : modules) {
+    const std::string line = ShownModule(name) + " " +
+                             (module.build_id.empty() ? "-" : module.build_id) + " " +
+                             Hex(module.start) + "\n";
+    if (text.size() + line.size() > kMaxText) {
+      text += LeftOut(modules.size() - count, " modules left out)\n");
+      break;
+    }
+    ++count;
+    text += line;
+  }
+  return text;
+}
+
 // What does not fit is left out from the back.
 std::string TextOfThreads(const std::vector<Thread>& threads) {
-  constexpr size_t kMaxText = size_t{240} * 1024;
+  constexpr size_t kMaxText = size_t{200} * 1024;  // modules and the head may take the rest
   std::string text;
   for (size_t i = 0; i < threads.size(); ++i) {
     const auto& [tid, frames] = threads[i];
@@ -183,8 +226,13 @@ class Watch {
       const Origin origin = OriginOfCgroup(FieldOf(fields, "COREDUMP_CGROUP"));
       facts.container = origin.container;
       facts.unit = origin.unit;
-      const std::string text =
-          ReportOfCoredumpMessage(FieldOf(fields, "MESSAGE"), NumberOf(fields, "COREDUMP_TID"));
+      facts.package = FieldOf(fields, "COREDUMP_PACKAGE_NAME");
+      if (const std::string version = FieldOf(fields, "COREDUMP_PACKAGE_VERSION");
+          !facts.package.empty() && !version.empty()) {
+        facts.package += " " + version;
+      }
+      const std::string text = ReportOfCoredumpMessage(FieldOf(fields, "MESSAGE"),
+                                                       NumberOf(fields, "COREDUMP_TID"), exe);
       const std::string parts[] = {cursor, FieldOf(fields, "__REALTIME_TIMESTAMP"),
                                    FieldOf(fields, "COREDUMP_PID")};
       const int result =
@@ -254,18 +302,20 @@ bool JournalExportReader::SkipDamage() {
   return !is_damaged_;
 }
 
-std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thread) {
+std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thread,
+                                    std::string_view exe) {
   constexpr std::string_view kThread = "Stack trace of thread ";
   constexpr std::string_view kModule = "Module ";
   constexpr std::string_view kBuildId = " with build-id ";
   std::map<std::string, std::string> build_ids;
+  JournalModules modules;
   std::vector<Thread> threads;
   while (!message.empty()) {
     const std::string_view line = Trim(TakeUntil(message, '\n'));
     if (line.starts_with(kModule) && line.contains(kBuildId)) {
       const size_t at = line.find(kBuildId);
       const std::string_view id = line.substr(at + kBuildId.size());
-      if (IsLowerHex(id, id.size()) && id.size() <= 64) {
+      if (!id.empty() && IsLowerHex(id, id.size()) && id.size() <= 64) {
         build_ids[PlainModule(line.substr(kModule.size(), at - kModule.size()))] = id;
       }
     } else if (line.starts_with(kThread)) {
@@ -277,6 +327,10 @@ std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thr
       if (const auto id = build_ids.find(PlainModule(frame->module)); id != build_ids.end()) {
         frame->build_id = id->second;
       }
+      if (!frame->module.empty() && modules.size() < kMaxModulesKept) {
+        const uint64_t start = frame->address > frame->offset ? frame->address - frame->offset : 0;
+        modules.try_emplace(frame->module, frame->build_id, start);
+      }
       threads.back().second.push_back(std::move(*frame));
     }
   }
@@ -285,7 +339,11 @@ std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thr
   });
   if (crashing != threads.end()) std::rotate(threads.begin(), crashing, std::next(crashing));
   if (threads.empty() || threads.front().second.empty()) return "";
-  const std::string text = TextOfThreads(threads);
+  std::string text;
+  if (const auto id = build_ids.find(PlainModule(exe)); id != build_ids.end()) {
+    text = "Build-ID: " + id->second + "\n";
+  }
+  text += TextOfThreads(threads) + TextOfModules(modules);
   CrashingStack stack;
   stack.frames = threads.front().second;
   stack.overflowed = stack.frames.size() >= kWrittenFrames;

@@ -40,7 +40,9 @@ class JournalExportReader {
 // The part of a record behind its head, from the text that systemd-coredump writes ("Stack trace of
 // thread …"), with both signatures; empty where it has no stack. `crashing_thread` is 0 where the
 // entry does not say (systemd before COREDUMP_TID): then it is the first one, as in the core.
-std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thread);
+// `exe` is the path of the program.
+std::string ReportOfCoredumpMessage(std::string_view message, pid_t crashing_thread,
+                                    std::string_view exe);
 
 // Follows the journal until it is ended. Returns the exit code.
 int WatchCoredumps(const CrashArguments& arguments, const Settings& settings);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "probes/crash/core_socket.h"
+#include "probes/crash/crash_report.h"
 
 namespace telem {
 namespace {
@@ -23,9 +24,10 @@ constexpr char kMessage[] =
     "ELF object binary architecture: AMD x86-64\n";
 
 TEST(CoredumpMessageTest, PutsTheThreadThatCrashedFirst) {
-  const std::string text = ReportOfCoredumpMessage(kMessage, 42);
+  const std::string text = ReportOfCoredumpMessage(kMessage, 42, "/usr/bin/example");
   EXPECT_TRUE(
-      text.starts_with("\nBacktrace (TID 42):\n"
+      text.starts_with("Build-ID: 0123abcd\n"
+                       "\nBacktrace (TID 42):\n"
                        "#0 parse() - [example] +0x1139\n"
                        "#1 ??? - [example] +0x1150\n"
                        "\nBacktrace (TID 41):\n#0 pause() - [libc.so.6] +0xd3df2\n"))
@@ -35,10 +37,10 @@ TEST(CoredumpMessageTest, PutsTheThreadThatCrashedFirst) {
 
 // systemd 252 does not say which thread it was, and the process's first one took its place.
 TEST(CoredumpMessageTest, KeepsTheOrderWhereNothingSaysWhichThreadCrashed) {
-  const std::string text = ReportOfCoredumpMessage(kMessage, 0);
-  EXPECT_TRUE(
-      text.starts_with("\nBacktrace (TID 41):\n#0 pause() - [libc.so.6] +0xd3df2\n"
-                       "\nBacktrace (TID 42):\n"))
+  const std::string text = ReportOfCoredumpMessage(kMessage, 0, "/usr/bin/example");
+  EXPECT_TRUE(text.starts_with(
+      "Build-ID: 0123abcd\n\nBacktrace (TID 41):\n#0 pause() - [libc.so.6] +0xd3df2\n"
+      "\nBacktrace (TID 42):\n"))
       << text;
 }
 
@@ -49,17 +51,34 @@ TEST(CoredumpMessageTest, CutsTheStackThatCrashedWhereTheRoomEnds) {
   }
   const std::string long_stack = message;
   message += "Stack trace of thread 2:\n#0 0x1 g (example + 0x1)\n";
-  const std::string text = ReportOfCoredumpMessage(message, 0);
+  const std::string text = ReportOfCoredumpMessage(message, 0, "/usr/bin/example");
   EXPECT_LT(text.size(), 250u * 1024);
   EXPECT_TRUE(text.starts_with("\nBacktrace (TID 1):\n#0 ffff")) << text.substr(0, 100);
-  EXPECT_TRUE(text.contains("\n(11 frames left out)\n\n(1 threads left out)\n\nSignature: s1:"))
+  size_t shown = 0;
+  while (text.contains("\n#" + std::to_string(shown) + " ")) ++shown;
+  EXPECT_GT(shown, 190u);
+  EXPECT_TRUE(text.contains("\n(" + std::to_string(250 - shown) +
+                            " frames left out)\n\n(1 threads left out)\n\nModules:\n"))
       << text.substr(text.size() - 300);
-  EXPECT_TRUE(ReportOfCoredumpMessage(long_stack, 0).contains("left out)\n\nSignature: s1:"));
+  EXPECT_TRUE(ReportOfCoredumpMessage(long_stack, 0, "/usr/bin/example")
+                  .contains(" frames left out)\n\nModules:\n"));
+}
+
+TEST(CoredumpMessageTest, TellsWhatTheEntryKnowsOfModules) {
+  const std::string text = ReportOfCoredumpMessage(kMessage, 42, "/usr/bin/example");
+  EXPECT_TRUE(
+      text.contains("\n\nModules:\n"
+                    "example 0123abcd 0x55d000000000\n"
+                    "libc.so.6 - 0x7f0000000000\n"
+                    "\nSignature: s1:"))
+      << text;
+  EXPECT_TRUE(IsReportText(text));
+  EXPECT_FALSE(ReportOfCoredumpMessage(kMessage, 42, "/usr/bin/other").contains("Build-ID"));
 }
 
 TEST(CoredumpMessageTest, MakesNothingOfWhatHasNoStack) {
-  EXPECT_EQ(ReportOfCoredumpMessage("Process 42 (example) dumped core.\n", 42), "");
-  EXPECT_EQ(ReportOfCoredumpMessage("Stack trace of thread 1:\n#0 (\n#1 x (y + z)\n", 1), "");
+  EXPECT_EQ(ReportOfCoredumpMessage("Process 42 (example) dumped core.\n", 42, ""), "");
+  EXPECT_EQ(ReportOfCoredumpMessage("Stack trace of thread 1:\n#0 (\n#1 x (y + z)\n", 1, ""), "");
 }
 
 std::string Entry() {

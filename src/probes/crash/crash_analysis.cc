@@ -91,13 +91,15 @@ class Analysis {
     threads_left_out_ += notes_.threads_left_out;
   }
 
-  void LookUpNames() {
+  void LookUpSymbols() {
     std::vector<uint64_t> addresses;
     for (const StackGroup& group : groups_) {
       for (const StackFrame& frame : group.stack.frames) addresses.push_back(frame.lookup());
     }
-    symbolizer_.LookUp(std::move(addresses));
+    symbolizer_.LookUpSymbols(std::move(addresses));
   }
+
+  void LookUpDwarf() { symbolizer_.LookUpDwarf(); }
 
   std::string Text() {
     std::string tail;
@@ -397,7 +399,9 @@ void AnalyseCrash(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& m
   Analysis analysis(notes, map, **unwinder, limits, clock);
   analysis.Unwind();
   emit(analysis.Text());
-  analysis.LookUpNames();
+  analysis.LookUpSymbols();
+  emit(analysis.Text());
+  analysis.LookUpDwarf();
   emit(analysis.Text());
   if (limits.tells_origins) emit(OriginsText(**unwinder));
 }

@@ -14,20 +14,23 @@
 
 namespace telem {
 
+inline constexpr size_t kTextsOfReport = 3;
+
 struct AnalysisLimits {
   size_t bytes = size_t{250} * 1024;  // of the text
   size_t frames = 64;                 // of a thread
   size_t crashing_frames = 256;       // of the one that crashed
   // Threads that are not begun before that are left out; names are looked up for as long again.
   std::chrono::milliseconds time{1500};
-  // For people: whether to emit a third text, a line "PATH: …" for each module that was looked
+  // For people: whether to emit one more text, a line "PATH: …" for each module that was looked
   // into, with where its contents came from.
   bool tells_origins = false;
 };
 
-// Calls `emit` twice: early with what is known before any debug information is looked into, and
-// then with everything. Of the early text one has something even when a broken file ends or holds
-// up the rest; `memory` is not read any more behind it.
+// Calls `emit` three times (kTextsOfReport): early with what is known before any name is looked
+// for, with the names that symbol tables have, and then with everything. Of the early texts one has
+// something even when a broken or huge file ends or holds up the rest; `memory` is not read any
+// more behind the first one.
 //
 // The text holds the lines from "Build-ID:" to "Signature:" (crashprobe(8)).
 // Nothing of it is memory of the process: of the registers those are told that point into code, by

@@ -42,6 +42,8 @@ struct CrashArguments {
   uint64_t gid = 0;
   uint64_t core_limit = 0;
   int dump_mode = 0;
+  // Not used: while standard input is open, the kernel holds the process, and so its number is
+  // nobody else's.
   int pidfd = -1;
 
   std::string core_file;      // -c; empty: standard input

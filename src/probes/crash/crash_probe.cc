@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/command_line.h"
 #include "base/files.h"
@@ -136,7 +137,8 @@ struct Analysis {
 
 // Runs AnalyseCrash() in the sandbox. `give_up` is called once the child is there, and before
 // anything that it says is looked at. `is_enough` gets the text without names, for which the
-// process is needed, and then the whole one; names are not looked for where it says so.
+// process is needed, and then those with more and more of them; names are not looked for where it
+// says so.
 template <typename GiveUp>
 Analysis Analyse(const CrashEvidence& evidence, MonotonicTime begin, GiveUp give_up,
                  const std::function<bool(const std::string&)>& is_enough = nullptr,
@@ -163,7 +165,6 @@ Analysis Analyse(const CrashEvidence& evidence, MonotonicTime begin, GiveUp give
       clock, [&](std::string_view request) { return opener.Answer(request); }, is_enough);
   Analysis analysis;
   analysis.mishap = MishapOf(outcome, limits);
-  constexpr size_t kTextsOfReport = 2;
   if (tells_origins && outcome.texts.size() > kTextsOfReport) {
     if (IsPlainText(outcome.texts.back())) analysis.origins = outcome.texts.back();
     outcome.texts.pop_back();
@@ -202,11 +203,11 @@ CrashFacts FactsOf(const CrashArguments& arguments, const CrashEvidence* evidenc
 }
 
 // Of the host's packages; those of a container are its own business.
-void AddPackage(const CrashEvidence& evidence, CrashFacts& facts) {
+void AddPackage(bool in_container, CrashFacts& facts) {
   // To look through the lists of all packages costs a thousand system calls; no package has a file
   // where records do not even show the folder.
-  const bool may_have_one = !evidence.exe.empty() && ShownModule(facts.exe) == facts.exe;
-  if (!evidence.in_container && may_have_one) {
+  const bool may_have_one = !facts.exe.empty() && ShownModule(facts.exe) == facts.exe;
+  if (!in_container && may_have_one && facts.package.empty()) {
     facts.package = FindDebianPackage(kPackages, facts.exe);
   }
 }
@@ -308,7 +309,7 @@ class Case {
     return Tell(evidence, [] {});
   }
 
-  int Known(const CrashFacts& facts, const std::string& text, const std::string& event_id) {
+  int Known(CrashFacts facts, const std::string& text, const std::string& event_id) {
     event_id_ = event_id;
     comes_again_ = true;
     const CrashKind kind = KindFor(facts);
@@ -316,6 +317,7 @@ class Case {
       GiveUpRights();
       return TellKindOnly(facts, kind);
     }
+    AddPackage(!facts.container.empty(), facts);
     return TellAnalysis(facts, {text, text.empty() ? "systemd-coredump has no stack" : "", {}});
   }
 
@@ -353,7 +355,7 @@ class Case {
       return TellKindOnly(facts, kind);
     }
     const Analysis analysis = Analyse(evidence, begin_, give_up);
-    AddPackage(evidence, facts);
+    AddPackage(evidence.in_container || evidence.exe.empty(), facts);
     return TellAnalysis(facts, analysis);
   }
 
@@ -411,10 +413,12 @@ class Case {
   int TellOfDyingProcess(const CrashEvidence& evidence, CrashFacts& facts, ForwardChild& forward) {
     const CrashKind kind = KindFor(facts);
     Analysis analysis;
+    bool was_asked = false;
     bool is_counted = false;
     if (kind == kCrash) {
       analysis = Analyse(evidence, begin_, GiveUpRights, [&](const std::string& text) {
-        is_counted = is_counted || teller_.CountRepeated(text);
+        // All texts have the same signature.
+        if (!std::exchange(was_asked, true)) is_counted = teller_.CountRepeated(text);
         // Whoever waits for the process, such as who starts a service again, need not wait for
         // names. They come from files, which a container's end would take away.
         if (!evidence.in_container) LetGo(forward);
@@ -427,7 +431,7 @@ class Case {
     WillEnd();
     if (is_counted) return teller_.TellDueCounts();
     if (kind != kCrash) return TellKindOnly(facts, kind);
-    AddPackage(evidence, facts);
+    AddPackage(evidence.in_container || evidence.exe.empty(), facts);
     return TellAnalysis(facts, analysis);
   }
 
@@ -558,7 +562,7 @@ int ExplainCrash(const CrashArguments& arguments, const Settings& settings) {
   }
   const CrashEvidence& evidence = running ? running->evidence : *core;
   CrashFacts facts = FactsOf(arguments, &evidence);
-  AddPackage(evidence, facts);
+  AddPackage(evidence.in_container || evidence.exe.empty(), facts);
   const CrashKind kind =
       KindOf(facts.exe, settings.crash_report_paths, HasPrivacyFilters(settings));
   const Analysis analysis = Analyse(evidence, SystemClock().Monotonic(), [] {}, nullptr, true);

@@ -101,10 +101,13 @@ bool FilterSystemCalls() {
   // libelf asks whether its descriptor is open.
   ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                               SCMP_A1(SCMP_CMP_EQ, F_GETFD, 0)) == 0;
-  for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)}) {
-    ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
-                                SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) == 0;
-  }
+  // Memory that is shared counts as that of a file, and so would not be seen by
+  // UsesTooMuchMemory().
+  ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+                              SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_TYPE, MAP_PRIVATE)) == 0;
+  ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) == 0;
   ok = ok && seccomp_load(filter) == 0;
   seccomp_release(filter);
   return ok;

@@ -112,6 +112,16 @@ TEST_F(SandboxTest, StartsNothing) {
   });
 }
 
+// It counts as a file's: gigabytes of it went unseen.
+TEST_F(SandboxTest, HasNoMemoryThatIsShared) {
+  for (const int kind : {MAP_SHARED, MAP_SHARED_VALIDATE}) {
+    ExpectRefused([kind] {
+      return ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS, -1, 0) !=
+             MAP_FAILED;
+    });
+  }
+}
+
 TEST_F(SandboxTest, WritesToNoMemoryThatItMayRead) {
   static int victim = 42;
   const UniqueFd memory(::open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
