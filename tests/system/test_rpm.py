@@ -127,9 +127,12 @@ def test_what_rpm_has_installed_works_and_goes(guest, sink):
     guest.run("systemctl", "enable", "--now", "telemd.service", "klogscanner.service")
     guest.run("hprobe")
     sink.wait_for(1)
-    before = guest.show("telemd.service", "MainPID")
+    before, listening = guest.show("telemd.service", "MainPID"), guest.show("telemd.socket", "InvocationID")
+    run_script(guest, "PREIN", 2)
     run_script(guest, "POSTIN", 2)
     wait_until(lambda: guest.show("telemd.service", "MainPID") not in ("0", before), what="a new telemd")
+    # The socket's unit has not changed, and containers may have bound it.
+    assert guest.show("telemd.socket", "InvocationID") == listening != ""
     for unit in ("telemd.socket", "telemd.path"):
         assert guest.state(unit) == "active"
     run_script(guest, "PREUN", 0)
