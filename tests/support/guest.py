@@ -61,7 +61,8 @@ class Guest:
         assert self._process.poll() is None, self.console()
         # Other children come and go before the one that is process 1 of a new pid namespace.
         for pid in children(self._process.pid):
-            with contextlib.suppress(FileNotFoundError):
+            # One that ends while its file is read is no such process any more.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 status = pathlib.Path(f"/proc/{pid}/status").read_text()
                 if re.search(r"^NSpid:\t\d+\t1$", status, re.M):
                     return pid
@@ -85,8 +86,9 @@ class Guest:
 
     def close(self):
         if self._process and self._process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
-                self.power_off()
+            if self._leader is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
+                    self.power_off()
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()

@@ -128,9 +128,10 @@ def test_the_user_telemetry_may_look_and_change_nothing(guest, sink):
     wait_until(lambda: status(guest)["rejected"] == "1", what="a rejected record")
     as_telemetry = ("runuser", "-u", "telemetry", "--", "telemctl")
     assert guest.run(*as_telemetry, "status").stdout.startswith("collecting since ")
-    done = guest.run(*as_telemetry, "spool", "flush", check=False)
-    assert (done.returncode, done.stderr) == (
-        1, "telemctl: Must be root to run this command. Exiting...\n")
+    for verb in (("spool", "flush"), ("rejected", "drop", "--all")):
+        done = guest.run(*as_telemetry, *verb, check=False)
+        assert (done.returncode, done.stderr) == (
+            1, "telemctl: Must be root to run this command. Exiting...\n")
 
 
 def exposures(guest):
