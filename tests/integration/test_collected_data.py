@@ -137,6 +137,7 @@ def core_of(source, folder):
 # As systemd-coredump keeps it, without a stack.
 COREDUMP = """\
 __REALTIME_TIMESTAMP=4000000000000000
+_SYSTEMD_UNIT=systemd-coredump@0-1234-0.service
 COREDUMP_EXE=/usr/bin/example
 COREDUMP_COMM=example
 COREDUMP_PID=4242

@@ -25,6 +25,7 @@ done
 
 ENTRY = """__CURSOR={number}
 __REALTIME_TIMESTAMP={microseconds}
+_SYSTEMD_UNIT={unit}
 COREDUMP_PID={pid}
 COREDUMP_COMM={name}
 COREDUMP_EXE=/usr/bin/{name}
@@ -55,12 +56,12 @@ class Journal:
         self.entries.mkdir()
         self._count = 0
 
-    def add(self, name, count=1, at=4_000_000_000):
-        """`at`: seconds since the epoch, by themselves after any consent."""
+    def add(self, name, count=1, at=4_000_000_000, unit="systemd-coredump@7-4711-0.service"):
+        """`at`: seconds since the epoch, by themselves after any consent. `unit`: whose entry it is."""
         for _ in range(count):
             pid = 1000 + self._count
             message = MESSAGE.format(name=name, pid=pid, tid=pid + 5000).encode()
-            entry = ENTRY.format(name=name, pid=pid, number=self._count,
+            entry = ENTRY.format(name=name, unit=unit, pid=pid, number=self._count,
                                  microseconds=int(at * 1e6)).encode()
             (self.entries / str(self._count)).write_bytes(
                 entry + len(message).to_bytes(8, "little") + message + b"\n\n")
@@ -102,6 +103,14 @@ def test_all_that_an_entry_knows_is_told_the_thread_that_crashed_first(machine, 
     assert re.findall(r"^Backtrace \(TID (\d+)\):$", payload, re.M) == ["6000", "1000"]
     assert "\nBuild-ID: 0123abcd\nPackage: threads 1.0-1\n" in payload
     assert "\nModules:\nlibc.so.6 - 0x7f0000000000\nthreads 0123abcd 0x55d000000000\n" in payload
+
+
+def test_an_entry_that_another_program_wrote_is_no_crash(machine, sink, journal):
+    journal.add("forged", unit="user@1000.service")
+    journal.add("real")
+    assert journal.watch(machine).returncode == 0
+    wait_until(lambda: told(sink, "real") == (1, 0))
+    assert told(sink, "forged") == (0, 0)
 
 
 # Nobody has written down yet since when there is consent, as behind an installation.

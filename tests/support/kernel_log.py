@@ -130,7 +130,7 @@ def oopsprobe(machine, *arguments):
 def consent_long_ago(machine):
     """As if telemd had run before: what lies there from before its first start is nobody's to send."""
     path = machine.state / "consent_since"
-    if machine.process is not None:
+    if machine.process is not None and machine.status()["collecting"]:
         wait_until(path.exists, what="telemd's own note")
     path.write_text("1000000000\n")
     machine.give(path)

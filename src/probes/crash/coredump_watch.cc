@@ -49,6 +49,7 @@ constexpr std::string_view kWanted[] = {
     "COREDUMP_TID",
     "COREDUMP_PACKAGE_NAME",
     "COREDUMP_PACKAGE_VERSION",
+    "_SYSTEMD_UNIT",
 };
 
 bool IsWanted(std::string_view name) {
@@ -58,6 +59,12 @@ bool IsWanted(std::string_view name) {
 std::string FieldOf(const JournalFields& fields, const char* name) {
   const auto found = fields.find(name);
   return found == fields.end() ? "" : found->second;
+}
+
+// Anybody may write an entry that looks like one of a crash. Whose it is, the journal has found out
+// by itself.
+bool IsFromSystemdCoredump(const JournalFields& fields) {
+  return FieldOf(fields, "_SYSTEMD_UNIT").starts_with("systemd-coredump@");
 }
 
 int NumberOf(const JournalFields& fields, const char* name) {
@@ -217,7 +224,7 @@ class Watch {
     if (arguments_.post && tm_is_opted_in() == 0) return EXIT_SUCCESS;
     const std::string exe = FieldOf(fields, "COREDUMP_EXE");
     const std::string cursor = FieldOf(fields, "__CURSOR");
-    if (!IsBeforeConsent(fields) && !exe.empty()) {
+    if (IsFromSystemdCoredump(fields) && !IsBeforeConsent(fields) && !exe.empty()) {
       CrashFacts facts;
       facts.name = FieldOf(fields, "COREDUMP_COMM");
       facts.exe = exe;
