@@ -3,9 +3,9 @@
 
 Usage: scripts/crash_stacks.py [--build DIR] [--out FILE] [--only TEXT]... [--jobs N]
 
-Builds the programs in tests/data/causes with every compiler and option of the list below, lets each of
-their bugs crash, and writes down the stack that crashprobe reports, with the name of the bug and of the
-build. docs/signatures.md says what the table is for. Needs gcc, g++, clang-19, musl-tools, binutils,
+Builds the programs in tests/data/causes with every compiler and option of the list below, and the hard
+cases of tests/support/hard_crashes.py that have debug information, lets each of their bugs crash, and
+writes down the stack that crashprobe reports, with the name of the bug and of the build. docs/signatures.md says what the table is for. Needs gcc, g++, clang-19, musl-tools, binutils,
 rustc and go (those of Debian and others that come first in the PATH), and a kernel that writes cores into
 the folder of the process (kernel.core_pattern = core).
 
@@ -89,6 +89,28 @@ BUILDS = [
     ("causes.go", "Debian's go -N -l", "/usr/bin/go build -gcflags='-N -l' -o OUT SOURCE"),
 ]
 
+# Hard cases (tests/support/hard_crashes.py), and what is wrong in each.
+HARD_CASES = {
+    "debug_information": "bad_header",
+    "compressed_debug_information": "bad_header",
+    "dwarf_4": "bad_header",
+    "clang": "bad_header",
+    "musl": "bad_header",
+    "stripped_with_debuglink": "bad_header",
+    "stripped_with_debuglink_without_build_id": "bad_header",
+    "cpp_exception": "no_price",
+    "rust_panic_v0": "row_out_of_bounds",
+    "rust_panic_legacy": "row_out_of_bounds",
+    "go": "server_is_nil",
+    "python_extension": "wrong_scale",
+    "threads": "one_of_many_threads",
+    "recursion": "endless_walk",
+    "smashed_stack_that_is_noticed": "name_too_long",
+    "signal_handler": "handler_of_a_signal",
+    "wild_call": "wild_call",
+    "vdso": "clock_of_nobody",
+}
+
 STRIP = ("objcopy --only-keep-debug OUT OUT.debug && objcopy --strip-all OUT && "
          "objcopy --add-gnu-debuglink=OUT.debug OUT")
 MOVE = "mkdir -p elsewhere/src && cp SOURCE elsewhere/src/ && cd elsewhere/src"
@@ -121,9 +143,35 @@ def stack_of(payload):
     return frames[:MAX_FRAMES]
 
 
-def stacks_of_build(source, name, command):
+def block_of(cause, name, core, folder):
+    """What crashprobe says of a core, as the table has it."""
     # What is imported here asks for the build folder when it is imported.
-    from support.crashes import make_core, payload_of, run_crashprobe, write_config
+    from support.crashes import payload_of, run_crashprobe, write_config
+    config = write_config(folder)
+    for _ in range(TRIES):
+        payload = payload_of(run_crashprobe(config, "-n", "-c", core))
+        if "\nAnalysis: " not in payload:
+            break
+    else:
+        sys.exit(f"crash_stacks.py: {name}, {cause}: crashprobe does not get to its end in its "
+                 f"time; is this machine busy?\n{payload}")
+    core.unlink()
+    return "\n".join([f"Cause: {cause}", f"Build: {name}", *stack_of(payload)])
+
+
+def stack_of_hard_case(name, cause):
+    from support import hard_crashes
+    from support.crashes import make_core
+    case = next(case for case in hard_crashes.CASES if case.name == name)
+    with tempfile.TemporaryDirectory(prefix="crash-stacks-") as top:
+        folder = pathlib.Path(top)
+        command = hard_crashes.build(case, folder)
+        language = "rustc, " if name.startswith("rust") else ""
+        return block_of(cause, f"{language}hard case {name}", make_core(command, folder), folder)
+
+
+def stacks_of_build(source, name, command):
+    from support.crashes import make_core
     blocks = []
     with tempfile.TemporaryDirectory(prefix="crash-stacks-") as top:
         folder = pathlib.Path(top)
@@ -131,18 +179,8 @@ def stacks_of_build(source, name, command):
         causes = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
         cores = folder / "cores"
         cores.mkdir()
-        config = write_config(folder)
         for cause in causes:
-            core = make_core([program, cause], cores)
-            for _ in range(TRIES):
-                payload = payload_of(run_crashprobe(config, "-n", "-c", core))
-                if "\nAnalysis: " not in payload:
-                    break
-            else:
-                sys.exit(f"crash_stacks.py: {name}, {cause}: crashprobe does not get to its end in its "
-                         f"time; is this machine busy?\n{payload}")
-            core.unlink()
-            blocks.append("\n".join([f"Cause: {cause}", f"Build: {name}", *stack_of(payload)]))
+            blocks.append(block_of(cause, name, make_core([program, cause], cores), folder))
     return blocks
 
 
@@ -155,10 +193,15 @@ def main():
     arguments = parser.parse_args()
     os.environ["TELEMETRICS_BUILD"] = str(arguments.build.resolve())
     chosen = [row for row in BUILDS if not arguments.only or any(text in row[1] for text in arguments.only)]
-    if not chosen:
+    hard = [(name, cause) for name, cause in HARD_CASES.items()
+            if not arguments.only or any(text in f"hard case {name}" for text in arguments.only)]
+    if not chosen and not hard:
         sys.exit("crash_stacks.py: no build has such a name")
+    blocks = []
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
-        blocks = [block for found in pool.map(stacks_of_build, *zip(*chosen)) for block in found]
+        for found in pool.map(stacks_of_build, *zip(*chosen)) if chosen else ():
+            blocks += found
+        blocks += pool.map(stack_of_hard_case, *zip(*hard)) if hard else ()
     text = "# Made by scripts/crash_stacks.py, from real crashes.\n\n" + "\n\n".join(sorted(blocks)) + "\n"
     arguments.out.write_text(text)
     print(f"{len(blocks)} stacks")
