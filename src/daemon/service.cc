@@ -3,8 +3,7 @@
 namespace telem {
 
 Service::Service(EventLoop& loop, SdNotify notify, std::function<std::string()> describe)
-    : loop_(loop),
-      notify_(std::move(notify)),
+    : notify_(std::move(notify)),
       describe_(std::move(describe)),
       ping_due_(loop, [this] { Ping(); }),
       sentence_due_(loop, kSentenceInterval, [this] { TellSentence(); }) {}

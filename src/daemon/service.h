@@ -35,7 +35,6 @@ class Service {
   void Ping();
   void TellSentence();
 
-  EventLoop& loop_;
   SdNotify notify_;
   std::function<std::string()> describe_;
   std::string sentence_;
