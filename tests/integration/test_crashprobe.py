@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 
@@ -232,13 +233,19 @@ def test_tells_a_loop_on_a_full_disk_in_short(crash, folder, full_disk):
     assert len({report.exact for report in reports}) == 1
 
 
-def test_explains_where_facts_came_from(config, crash):
+def test_explains_where_facts_came_from(config, crash, folder):
     done = run_crashprobe(config, "--explain", crash[1])
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "#0 parse_header() - [example]" in text
     assert "  threads, registers, signal: a core file\n" in text
-    assert f"  {crash[0]}/example: the file that was mapped\n" in text
+    assert (f"  {crash[0]}/example: the file that was mapped; names and lines from debug information\n"
+            in text)
+    shutil.copy(crash[0] / "example", folder)
+    subprocess.run([find_tool("strip"), "--strip-debug", "example"], cwd=folder, check=True)
+    core = make_core(["./example"], folder)
+    text = run_crashprobe(config, "--explain", core).stdout.decode()
+    assert f"  {folder}/example: the file that was mapped; names from a symbol table\n" in text
 
 
 # It said "the mapped file" of whatever lay at that path by then.
@@ -250,7 +257,7 @@ def test_explains_that_a_file_is_another_one_by_now(config, folder):
         if number == 1:
             core = make_core(["./prog"], folder)
     text = run_crashprobe(config, "--explain", core).stdout.decode()
-    assert f"  {folder}/prog: the file that was mapped\n" not in text
+    assert f"  {folder}/prog: the file that was mapped;" not in text
     assert re.search(f"^  {folder}/prog: (nowhere|as much as is in memory); the file ", text, re.M), text
 
 

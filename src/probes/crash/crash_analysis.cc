@@ -68,6 +68,25 @@ struct StackGroup {
   std::vector<pid_t> tids;
 };
 
+// Where the contents of a module came from; null where no stack led there.
+const char* OriginOf(const Unwinder& unwinder, size_t index) {
+  switch (unwinder.Origin(index)) {
+    case ModuleOrigin::kUnused:
+      break;
+    case ModuleOrigin::kFile:
+      return "the file that was mapped";
+    case ModuleOrigin::kMemory:
+      return unwinder.map().modules()[index].path == kVdso
+                 ? "memory; it has no file"
+                 : "as much as is in memory; the file could not be had";
+    case ModuleOrigin::kOtherFile:
+      return "nowhere; the file of that name is another one by now";
+    case ModuleOrigin::kNowhere:
+      return "nowhere; neither the file nor its memory could be had";
+  }
+  return nullptr;
+}
+
 class Analysis {
  public:
   Analysis(const CoreNotes& notes, const ModuleMap& map, Unwinder& unwinder,
@@ -110,6 +129,32 @@ class Analysis {
     tail += "Signature: " + StableSignature(stack) +
             "   exact: " + ExactSignature(stack, ProgramName()) + "\n";
     return Head() + stacks + tail;
+  }
+
+  // For people: a line for each module that was looked into.
+  std::string Origins() const {
+    std::set<size_t> with_names;
+    std::set<size_t> with_lines;
+    for (const StackGroup& group : groups_) {
+      for (const StackFrame& frame : group.stack.frames) {
+        const auto index = map_.FindModule(frame.lookup());
+        if (!index) continue;
+        for (const SourceFrame& function : symbolizer_.Find(frame.lookup()).functions) {
+          if (!function.function.empty()) with_names.insert(*index);
+          if (!function.file.empty()) with_lines.insert(*index);
+        }
+      }
+    }
+    std::string text;
+    for (size_t i = 0; i < map_.modules().size(); ++i) {
+      const char* origin = OriginOf(unwinder_, i);
+      if (origin == nullptr) continue;
+      const char* names = "nothing names its functions";
+      if (with_names.contains(i)) names = "names from a symbol table";
+      if (with_lines.contains(i)) names = "names and lines from debug information";
+      text += OneLine(map_.modules()[i].path, kMaxShownPath) + ": " + origin + "; " + names + "\n";
+    }
+    return text;
   }
 
  private:
@@ -337,32 +382,6 @@ class Analysis {
   std::set<size_t> shown_modules_;
 };
 
-std::string OriginsText(const Unwinder& unwinder) {
-  std::string text;
-  const std::vector<Module>& modules = unwinder.map().modules();
-  for (size_t i = 0; i < modules.size(); ++i) {
-    const char* origin = nullptr;
-    switch (unwinder.Origin(i)) {
-      case ModuleOrigin::kUnused:
-        continue;  // no stack led there
-      case ModuleOrigin::kFile:
-        origin = "the file that was mapped";
-        break;
-      case ModuleOrigin::kMemory:
-        origin = modules[i].path == kVdso ? "memory; it has no file"
-                                          : "as much as is in memory; the file could not be had";
-        break;
-      case ModuleOrigin::kOtherFile:
-        origin = "nowhere; the file of that name is another one by now";
-        break;
-      case ModuleOrigin::kNowhere:
-        origin = "nowhere; neither the file nor its memory could be had";
-    }
-    text += OneLine(modules[i].path, kMaxShownPath) + ": " + origin + "\n";
-  }
-  return text;
-}
-
 }  // namespace
 
 std::string ShownModule(std::string_view path) {
@@ -403,7 +422,7 @@ void AnalyseCrash(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& m
   emit(analysis.Text());
   analysis.LookUpDwarf();
   emit(analysis.Text());
-  if (limits.tells_origins) emit(OriginsText(**unwinder));
+  if (limits.tells_origins) emit(analysis.Origins());
 }
 
 }  // namespace telem

@@ -23,7 +23,7 @@ struct AnalysisLimits {
   // Threads that are not begun before that are left out; names are looked up for as long again.
   std::chrono::milliseconds time{1500};
   // For people: whether to emit one more text, a line "PATH: …" for each module that was looked
-  // into, with where its contents came from.
+  // into, with where its contents and names came from.
   bool tells_origins = false;
 };
 
