@@ -82,7 +82,6 @@ TEST_F(SpoolTest, FindsWhatAFormerDaemonLeftOldestFirstAndBeforeWhatCameSince) {
     Put(former, "second", 2000);
     Put(former, "first", 1000);
   }
-  folder_.Write("spool/.incoming", "half a rec");
   Spool spool = Open();
   spool.Append(Put(spool, "third", 3000));
   const auto found = ScanAll(spool, 1);
@@ -93,6 +92,19 @@ TEST_F(SpoolTest, FindsWhatAFormerDaemonLeftOldestFirstAndBeforeWhatCameSince) {
     EXPECT_EQ(PayloadOf(spool, *spool.TakeOldest()), payload);
   }
   EXPECT_FALSE(spool.TakeOldest());
+}
+
+// Its sender was not told that it is kept, and has sent it again or knows that it is lost.
+TEST_F(SpoolTest, RemovesWhatAKillLeftUnfinished) {
+  const SpoolFileName name{MakeRecordId(WallTime(std::chrono::hours(500'000))), 0, 5};
+  for (const char* content : {"", "half a rec"}) {
+    folder_.Write("spool/" + name.ToText(), content);
+    ASSERT_EQ(::chmod((folder_ / ("spool/" + name.ToText())).c_str(), 0200), 0);
+    Spool spool = Open();
+    EXPECT_TRUE(ScanAll(spool).empty());
+    EXPECT_EQ(spool.waiting(), 0u);
+    EXPECT_EQ(folder_.CountFiles("spool"), 0u);
+  }
 }
 
 // A record that came in while the folder was being listed must not be sent twice.

@@ -35,6 +35,7 @@ enum Call : uint32_t {
   kWrite,
   kWritev,
   kRename,
+  kChmod,
   kUnlink,
   kFsync,
   kSyncfs,
@@ -168,6 +169,11 @@ int rename(const char* from, const char* to) noexcept {
 int renameat(int from_dir, const char* from, int to_dir, const char* to) noexcept {
   static const auto real = Real<int(int, const char*, int, const char*)>("renameat");
   return IsHit(kRename) ? -1 : real(from_dir, from, to_dir, to);
+}
+
+int fchmod(int fd, mode_t mode) noexcept {
+  static const auto real = Real<int(int, mode_t)>("fchmod");
+  return IsHit(kChmod) ? -1 : real(fd, mode);
 }
 
 int unlink(const char* path) noexcept {

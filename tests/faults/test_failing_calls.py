@@ -33,6 +33,7 @@ ERRORS = {
     "write": (errno.ENOSPC, errno.EIO, errno.EDQUOT),
     "writev": (errno.ENOSPC, errno.EIO, errno.EDQUOT),
     "rename": (errno.ENOSPC, errno.EIO, errno.ENOMEM),
+    "chmod": (errno.ENOSPC, errno.EIO, errno.ENOMEM),
     "unlink": (errno.EIO, errno.ENOMEM, errno.EROFS),
     "syncfs": (errno.EIO, errno.ENOSPC),
     "open": (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EIO, errno.ENOMEM),

@@ -229,7 +229,8 @@ def test_a_thousand_files_at_start_do_not_hold_up_a_fresh_record(make_machine, a
 
 def test_what_a_kill_left_half_written_is_not_sent(make_machine, sink):
     machine = make_machine(server=sink.url)
-    machine.put_into_spool(".incoming", GOOD[:300])
+    unfinished = machine.put_into_spool(own_name(GOOD), GOOD[:300])
+    unfinished.chmod(0o200)
     machine.start()
     assert machine.send(b"whole") == 0
     sink.wait_for(1)

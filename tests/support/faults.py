@@ -9,13 +9,13 @@ from . import paths
 INJECTOR = paths.BUILD / "tests" / "fault_injector.so"
 
 # What can be hit, as the injector names and orders it.
-CALLS = ("write", "writev", "rename", "unlink", "fsync", "syncfs", "truncate", "link", "open",
-         "read", "stat", "mkdir", "opendir", "readdir", "accept", "recv", "send", "epoll_ctl",
+CALLS = ("write", "writev", "rename", "chmod", "unlink", "fsync", "syncfs", "truncate", "link",
+         "open", "read", "stat", "mkdir", "opendir", "readdir", "accept", "recv", "send", "epoll_ctl",
          "getsockopt", "socketpair", "spawn", "thread", "socket", "connect", "bind", "access",
          "inotify", "flock", "epoll_create", "eventfd", "signalfd", "malloc")
 
 # Those that change what is on disk.
-CHANGES = ("write", "writev", "rename", "unlink", "fsync", "syncfs", "truncate", "link")
+CHANGES = ("write", "writev", "rename", "chmod", "unlink", "fsync", "syncfs", "truncate", "link")
 
 _OFF, _COUNT, _KILL, _FAIL, _SHORTEN, _HOLD = range(6)
 _HEAD = struct.Struct("=IIQQQ")
