@@ -109,8 +109,9 @@ class LibdwUnwinder final : public Unwinder {
     return {};
   }
 
-  ThreadStack Unwind(const ThreadState& thread, size_t limit) override {
-    Walk walk{*this, {}, limit, thread, Entry::kHere, std::nullopt, false, std::nullopt};
+  ThreadStack Unwind(const ThreadState& thread, size_t limit, const Clock& clock,
+                     MonotonicTime end) override {
+    Walk walk{.owner = *this, .limit = limit, .clock = clock, .end = end, .start = thread};
     walk.stack.tid = thread.tid;
     const uint64_t pc = ProgramCounter(machine_, thread);
     if (!map_.IsExecutable(pc)) {
@@ -178,14 +179,17 @@ class LibdwUnwinder final : public Unwinder {
 
   struct Walk {
     LibdwUnwinder& owner;
-    ThreadStack stack;
     size_t limit;
+    const Clock& clock;
+    MonotonicTime end;
     ThreadState start;
-    Entry entry;
-    std::optional<ThreadState> untabled;  // where it ended since no table tells of the place
+    Entry entry = Entry::kHere;
+    ThreadStack stack = {};
+    // Where it ended since no table tells of the place.
+    std::optional<ThreadState> untabled = std::nullopt;
     // aarch64: whether the last frame had a table, and where it is that may be told of again.
     bool comes_by_table = false;
-    std::optional<uint64_t> repeatable;
+    std::optional<uint64_t> repeatable = std::nullopt;
   };
 
   // Handlers that were interrupted by signals themselves; more is a stack that leads to itself.
@@ -376,6 +380,19 @@ class LibdwUnwinder final : public Unwinder {
     return is_repeated;
   }
 
+  // Adds `found` to the frames of the walk, or counts it where they are complete. Whether the walk
+  // goes on.
+  static bool Add(Walk& walk, const StackFrame& found) {
+    const bool is_late = walk.clock.Monotonic() >= walk.end && !walk.stack.frames.empty();
+    if (walk.stack.frames.size() < walk.limit && !is_late) {
+      walk.stack.frames.push_back(found);
+      return true;
+    }
+    walk.stack.more_left_out = is_late || walk.stack.left_out == kMaxCounted;
+    if (walk.stack.left_out < kMaxCounted) ++walk.stack.left_out;
+    return !walk.stack.more_left_out;
+  }
+
   static int OnFrame(Dwfl_Frame* frame, void* arg) {
     auto& walk = *static_cast<Walk*>(arg);
     LibdwUnwinder& owner = walk.owner;
@@ -390,14 +407,7 @@ class LibdwUnwinder final : public Unwinder {
     const bool is_by_call = walk.entry == Entry::kByCall;
     walk.entry = Entry::kHere;
     if (owner.IsRepeated(walk, frame, found, is_by_call)) return DWARF_CB_OK;
-    if (walk.stack.frames.size() < walk.limit) {
-      walk.stack.frames.push_back(found);
-    } else if (walk.stack.left_out == kMaxCounted) {
-      walk.stack.more_left_out = true;
-      return DWARF_CB_ABORT;
-    } else {
-      ++walk.stack.left_out;
-    }
+    if (!Add(walk, found)) return DWARF_CB_ABORT;
     // Go has tables for the place that ends a signal handler, and they are wrong.
     if (!ends_signal && (!owner.map_.IsExecutable(pc) || owner.HasTable(found.lookup()) ||
                          owner.machine_ == Machine::kAarch64)) {
