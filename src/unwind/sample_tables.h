@@ -38,7 +38,9 @@ struct SampleTables {
       std::string content;
       AppendValue(content, static_cast<int32_t>(function - (at + 8)));
       AppendValue(content, kFunctionSize);
-      AppendEntry(static_cast<uint32_t>(entries.size() + 4), content + '\0' + program);
+      content += '\0';
+      content += program;
+      AppendEntry(static_cast<uint32_t>(entries.size() + 4), content);
       function += kFunctionSize;
     }
     AppendValue(entries, uint32_t{0});

@@ -59,6 +59,7 @@ class UnwinderTest : public ::testing::Test, public ProcessMemory {
     found_ =
         (*unwinder)->Unwind(thread, 64, clock_, clock_.Monotonic() + std::chrono::seconds(seconds));
     std::vector<uint64_t> places;
+    places.reserve(found_.frames.size());
     for (const StackFrame& found : found_.frames) places.push_back(found.pc);
     return places;
   }
@@ -113,6 +114,16 @@ class UnwinderTest : public ::testing::Test, public ProcessMemory {
   std::string image_;
   std::string stack_;
 };
+
+// A file that names a register that there is not held up each step for milliseconds.
+TEST_F(UnwinderTest, StepsByTablesOnlyWhereTheyAreSound) {
+  const std::vector<uint64_t> by_table = {kCode, kCode + 1, kCode + 1};
+  const std::vector<uint64_t> by_frame_pointer = {kCode, kCode + 8};
+  const std::string far_register = "\x07\xe0\x82\x48";
+  EXPECT_EQ(Unwind("", 3, 100), by_table);
+  EXPECT_EQ(Unwind(far_register, 3, 100), by_frame_pointer);
+  EXPECT_FALSE(found_.more_left_out);
+}
 
 // Only between two threads it was looked at the time.
 TEST_F(UnwinderTest, EndsWhenItsTimeIsOver) {
