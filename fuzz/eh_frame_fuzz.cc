@@ -93,7 +93,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto unwinder = Unwinder::Create(notes, map, memory, files);
   if (!unwinder) return 0;
   constexpr size_t kLimit = 64;
-  const ThreadStack found = (*unwinder)->Unwind(thread, kLimit);
+  const SystemClock system_clock;
+  const MonotonicTime end = system_clock.Monotonic() + std::chrono::seconds(1);
+  const ThreadStack found = (*unwinder)->Unwind(thread, kLimit, system_clock, end);
   Require(!found.frames.empty() && found.frames.size() <= kLimit, "frames are within their limit");
   Require(found.frames.front().pc == pc, "the first frame is where the thread was");
   Require(found.left_out <= Unwinder::kMaxCounted, "what is left out is not counted for ever");

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "unwind/cfi_check.h"
 #include "unwind/untabled_step.h"
 
 namespace telem {
@@ -32,6 +33,94 @@ struct DwflEnd {
 struct ElfEnd {
   void operator()(Elf* elf) const { elf_end(elf); }
 };
+
+std::span<const char> BytesOf(const Elf_Data* data) {
+  if (data == nullptr || data->d_buf == nullptr) return {};
+  return {static_cast<const char*>(data->d_buf), data->d_size};
+}
+
+// A section of this name that has bytes in the file.
+struct FoundSection {
+  Elf_Scn* section = nullptr;
+  uint64_t address = 0;
+  int count = 0;  // how many there are; libdw may take another one of them
+};
+
+FoundSection FindSection(Elf* elf, std::string_view name) {
+  FoundSection found;
+  size_t names = 0;
+  if (elf_getshdrstrndx(elf, &names) != 0 || names == 0) return found;
+  for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
+    GElf_Shdr header;
+    if (gelf_getshdr(section, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
+    const char* own_name = elf_strptr(elf, names, header.sh_name);
+    if (own_name == nullptr || own_name != name) continue;
+    found = {section, header.sh_addr, found.count + 1};
+  }
+  return found;
+}
+
+// Files of other kinds have tables that need relocation, or none that are for us.
+bool IsProgramOrLibrary(Elf* elf) {
+  GElf_Ehdr header;
+  return elf != nullptr && gelf_getehdr(elf, &header) != nullptr &&
+         header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_ident[EI_DATA] == ELFDATA2LSB &&
+         (header.e_type == ET_EXEC || header.e_type == ET_DYN);
+}
+
+// Those that dwfl_module_eh_cfi() is going to use, or nothing where that is not sure.
+std::optional<CfiTables> FindEhFrame(Dwfl_Module* module) {
+  GElf_Addr bias = 0;
+  Elf* elf = dwfl_module_getelf(module, &bias);
+  if (!IsProgramOrLibrary(elf)) return std::nullopt;
+  const FoundSection entries = FindSection(elf, ".eh_frame");
+  const FoundSection index = FindSection(elf, ".eh_frame_hdr");
+  CfiTables tables;
+  if (entries.count == 1 && index.count <= 1) {
+    tables.entries = BytesOf(elf_rawdata(entries.section, nullptr));
+    tables.address = entries.address;
+    if (index.count == 1) tables.index = BytesOf(elf_rawdata(index.section, nullptr));
+    tables.index_address = index.address;
+    return tables;
+  }
+  if (entries.count > 0) return std::nullopt;
+  // Without sections, as of what is only in memory.
+  size_t size = 0;
+  size_t count = 0;
+  const char* file = elf_rawfile(elf, &size);
+  if (file == nullptr || elf_getphdrnum(elf, &count) != 0) return std::nullopt;
+  const std::span<const char> bytes(file, size);
+  for (size_t i = 0; i < count; ++i) {
+    GElf_Phdr header;
+    if (gelf_getphdr(elf, static_cast<int>(i), &header) == nullptr) return std::nullopt;
+    if (header.p_type != PT_GNU_EH_FRAME) continue;
+    if (header.p_offset > size || header.p_filesz > size - header.p_offset) return std::nullopt;
+    tables.index = bytes.subspan(header.p_offset, header.p_filesz);
+    tables.index_address = header.p_vaddr;
+    const auto address = AddressOfEhFrame(tables.index, tables.index_address);
+    if (!address) return std::nullopt;
+    tables.address = *address;
+    const uint64_t offset = *address - header.p_vaddr + header.p_offset;
+    if (offset > size) return std::nullopt;
+    tables.entries = bytes.subspan(offset);
+    return tables;
+  }
+  return std::nullopt;
+}
+
+// Those that dwfl_module_dwarf_cfi() is going to use, or nothing where that is not sure.
+std::optional<CfiTables> FindDebugFrame(Dwfl_Module* module) {
+  GElf_Addr bias = 0;
+  Dwarf* dwarf = dwfl_module_getdwarf(module, &bias);
+  Elf* elf = dwarf != nullptr ? dwarf_getelf(dwarf) : nullptr;
+  if (!IsProgramOrLibrary(elf)) return std::nullopt;
+  const FoundSection plain = FindSection(elf, ".debug_frame");
+  const FoundSection compressed = FindSection(elf, ".zdebug_frame");
+  if (plain.count + compressed.count != 1) return std::nullopt;
+  Elf_Scn* section = plain.count == 1 ? plain.section : compressed.section;
+  // libdw has unpacked it, where it was packed.
+  return CfiTables{.entries = BytesOf(elf_getdata(section, nullptr)), .is_debug_frame = true};
+}
 
 class LibdwUnwinder final : public Unwinder {
   // The memory of the process, and what a core leaves out of it since it is in files: code.
@@ -109,8 +198,9 @@ class LibdwUnwinder final : public Unwinder {
     return {};
   }
 
-  ThreadStack Unwind(const ThreadState& thread, size_t limit) override {
-    Walk walk{*this, {}, limit, thread, Entry::kHere, std::nullopt, false, std::nullopt};
+  ThreadStack Unwind(const ThreadState& thread, size_t limit, const Clock& clock,
+                     MonotonicTime end) override {
+    Walk walk{.owner = *this, .limit = limit, .clock = clock, .end = end, .start = thread};
     walk.stack.tid = thread.tid;
     const uint64_t pc = ProgramCounter(machine_, thread);
     if (!map_.IsExecutable(pc)) {
@@ -125,6 +215,7 @@ class LibdwUnwinder final : public Unwinder {
     int signals = 0;
     for (;;) {
       walk.untabled.reset();
+      walk.is_at_start = true;
       walk_ = &walk;
       dwfl_getthread_frames(dwfl_.get(), 1, OnFrame, &walk);
       walk_ = nullptr;
@@ -178,14 +269,18 @@ class LibdwUnwinder final : public Unwinder {
 
   struct Walk {
     LibdwUnwinder& owner;
-    ThreadStack stack;
     size_t limit;
+    const Clock& clock;
+    MonotonicTime end;
     ThreadState start;
-    Entry entry;
-    std::optional<ThreadState> untabled;  // where it ended since no table tells of the place
+    Entry entry = Entry::kHere;
+    bool is_at_start = true;
+    ThreadStack stack = {};
+    // Where it ended since no table tells of the place.
+    std::optional<ThreadState> untabled = std::nullopt;
     // aarch64: whether the last frame had a table, and where it is that may be told of again.
     bool comes_by_table = false;
-    std::optional<uint64_t> repeatable;
+    std::optional<uint64_t> repeatable = std::nullopt;
   };
 
   // Handlers that were interrupted by signals themselves; more is a stack that leads to itself.
@@ -330,22 +425,37 @@ class LibdwUnwinder final : public Unwinder {
     return thread;
   }
 
-  // Whether a table tells how to get on from `address`.
-  bool HasTable(uint64_t address) {
-    const auto known = has_table_.find(address);
-    if (known != has_table_.end()) return known->second;
-    bool has = false;
-    if (Dwfl_Module* module = FindDwflModule(address)) {
-      for (const auto read : {dwfl_module_eh_cfi, dwfl_module_dwarf_cfi}) {
-        Dwarf_Addr bias = 0;
-        Dwarf_Frame* frame = nullptr;
-        Dwarf_CFI* table = has ? nullptr : read(module, &bias);
-        if (table == nullptr || dwarf_cfi_addrframe(table, address - bias, &frame) != 0) continue;
-        has = true;
-        std::free(frame);
+  // Whether a table tells how to get on from an address, and whether libdw may be let near it.
+  enum class Table { kNone, kFound, kRejected };
+
+  // libdwfl asks the same tables in the same order.
+  Table FindTable(uint64_t address) {
+    const auto known = tables_.find(address);
+    if (known != tables_.end()) return known->second;
+    Table found = Table::kNone;
+    if (Dwfl_Module* module = dwfl_addrmodule(dwfl_.get(), address)) {
+      found = FindIn(module, dwfl_module_eh_cfi, FindEhFrame, address);
+      if (found == Table::kNone) {
+        found = FindIn(module, dwfl_module_dwarf_cfi, FindDebugFrame, address);
       }
     }
-    return has_table_[address] = has;
+    return tables_[address] = found;
+  }
+
+  Table FindIn(Dwfl_Module* module, Dwarf_CFI* (*read)(Dwfl_Module*, Dwarf_Addr*),
+               std::optional<CfiTables> (*find)(Dwfl_Module*), uint64_t address) {
+    Dwarf_Addr bias = 0;
+    Dwarf_CFI* table = read(module, &bias);
+    if (table == nullptr) return Table::kNone;
+    const auto [check, is_new] = checks_.try_emplace(table);
+    if (is_new) {
+      if (const auto tables = find(module)) check->second.emplace(*tables);
+    }
+    if (!check->second || !check->second->IsSound(address - bias)) return Table::kRejected;
+    Dwarf_Frame* frame = nullptr;
+    if (dwarf_cfi_addrframe(table, address - bias, &frame) != 0) return Table::kNone;
+    std::free(frame);
+    return Table::kFound;
   }
 
   // Where the function begins that `thread` is in.
@@ -366,7 +476,7 @@ class LibdwUnwinder final : public Unwinder {
   bool IsRepeated(Walk& walk, Dwfl_Frame* frame, const StackFrame& found, bool is_by_call) {
     if (machine_ != Machine::kAarch64) return false;
     const bool is_repeated = std::exchange(walk.repeatable, std::nullopt) == found.pc;
-    const bool has_table = HasTable(found.lookup());
+    const bool has_table = FindTable(found.lookup()) == Table::kFound;
     Dwarf_Word link = 0;
     if (!is_repeated && !has_table && (walk.comes_by_table || is_by_call) &&
         dwfl_frame_reg(frame, kArmDwarfLink, &link) == 0 && link == found.pc) {
@@ -376,12 +486,30 @@ class LibdwUnwinder final : public Unwinder {
     return is_repeated;
   }
 
+  // Adds `found` to the frames of the walk, or counts it where they are complete. Whether the walk
+  // goes on.
+  static bool Add(Walk& walk, const StackFrame& found) {
+    const bool is_late = walk.clock.Monotonic() >= walk.end && !walk.stack.frames.empty();
+    if (walk.stack.frames.size() < walk.limit && !is_late) {
+      walk.stack.frames.push_back(found);
+      return true;
+    }
+    walk.stack.more_left_out = is_late || walk.stack.left_out == kMaxCounted;
+    if (walk.stack.left_out < kMaxCounted) ++walk.stack.left_out;
+    return !walk.stack.more_left_out;
+  }
+
   static int OnFrame(Dwfl_Frame* frame, void* arg) {
     auto& walk = *static_cast<Walk*>(arg);
     LibdwUnwinder& owner = walk.owner;
+    const bool is_first = std::exchange(walk.is_at_start, false);
     Dwarf_Addr pc = 0;
-    bool is_activation = false;
-    if (!dwfl_frame_pc(frame, &pc, &is_activation)) return DWARF_CB_ABORT;
+    if (!dwfl_frame_pc(frame, &pc, nullptr)) return DWARF_CB_ABORT;
+    // To tell whether a frame is an activation libdwfl steps out of it, by the table of the call
+    // that left it.
+    bool is_activation = is_first;
+    const bool may_step = is_first || owner.FindTable(pc - 1) != Table::kRejected;
+    if (may_step && !is_first) dwfl_frame_pc(frame, &pc, &is_activation);
     if (walk.entry == Entry::kByCall) ++pc;
     // What a signal handler returns to was not left by a call.
     const bool ends_signal = IsSignalReturn(owner.machine_, pc, owner.code_);
@@ -389,18 +517,15 @@ class LibdwUnwinder final : public Unwinder {
     const StackFrame found{pc, is_return};
     const bool is_by_call = walk.entry == Entry::kByCall;
     walk.entry = Entry::kHere;
-    if (owner.IsRepeated(walk, frame, found, is_by_call)) return DWARF_CB_OK;
-    if (walk.stack.frames.size() < walk.limit) {
-      walk.stack.frames.push_back(found);
-    } else if (walk.stack.left_out == kMaxCounted) {
-      walk.stack.more_left_out = true;
-      return DWARF_CB_ABORT;
-    } else {
-      ++walk.stack.left_out;
+    const Table table = may_step ? owner.FindTable(found.lookup()) : Table::kRejected;
+    if (table != Table::kRejected && owner.IsRepeated(walk, frame, found, is_by_call)) {
+      return DWARF_CB_OK;
     }
+    if (!Add(walk, found)) return DWARF_CB_ABORT;
     // Go has tables for the place that ends a signal handler, and they are wrong.
-    if (!ends_signal && (!owner.map_.IsExecutable(pc) || owner.HasTable(found.lookup()) ||
-                         owner.machine_ == Machine::kAarch64)) {
+    if (!ends_signal && table != Table::kRejected &&
+        (!owner.map_.IsExecutable(pc) || table == Table::kFound ||
+         owner.machine_ == Machine::kAarch64)) {
       return DWARF_CB_OK;
     }
     walk.untabled = owner.RegistersOf(frame, pc);
@@ -423,7 +548,8 @@ class LibdwUnwinder final : public Unwinder {
   std::unique_ptr<Elf, ElfEnd> core_;
   std::unique_ptr<Dwfl, DwflEnd> dwfl_;
   Walk* walk_ = nullptr;  // the one that libdwfl is on
-  std::unordered_map<uint64_t, bool> has_table_;
+  std::unordered_map<uint64_t, Table> tables_;
+  std::unordered_map<Dwarf_CFI*, std::optional<CfiCheck>> checks_;
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "unwind/core_notes.h"
@@ -55,7 +56,7 @@ struct StackFrame {
 struct ThreadStack {
   pid_t tid = 0;
   std::vector<StackFrame> frames;
-  uint64_t left_out = 0;       // frames beyond the limit
+  uint64_t left_out = 0;       // frames beyond a limit
   bool more_left_out = false;  // and they were not counted to their end
 };
 
@@ -68,9 +69,10 @@ class Unwinder {
                                                   ProcessMemory& memory, ModuleFiles& files);
   virtual ~Unwinder() = default;
 
-  // At most `limit` frames. A stack that cannot be followed ends where it cannot; the first frame
-  // is always there.
-  virtual ThreadStack Unwind(const ThreadState& thread, size_t limit) = 0;
+  // At most `limit` frames, and those that were found before `end`. A stack that cannot be followed
+  // ends where it cannot; the first frame is always there.
+  virtual ThreadStack Unwind(const ThreadState& thread, size_t limit, const Clock& clock,
+                             MonotonicTime end) = 0;
 
   // For the Symbolizer: the module at `address`, or nullptr.
   virtual Dwfl_Module* FindDwflModule(uint64_t address) = 0;

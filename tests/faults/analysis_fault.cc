@@ -1,11 +1,11 @@
 // Analysis fault: stands between crashprobe and libdw (LD_PRELOAD), and takes over the child that
 // looks into a crashed program, as a hole in libdw would let a crafted file do.
 //
-// TELEM_ANALYSIS_FAULT says when and what: "early:…" before anything is known, "late:…" when stacks
-// are known and names are looked for; hang, crash, memory, escape (tries all that the child must
-// not be able to do, and hands what came of it over as its text), chatter (hands over text that is
-// none of a report) or escape32 (a system call of the
-// 32-bit kind).
+// TELEM_ANALYSIS_FAULT says when and what: "early:…" before anything is known, "second:…" when the
+// stack of one thread is known, "late:…" when stacks are known and names are looked for; hang,
+// crash, memory, escape (tries all that the child must not be able to do, and hands what came of it
+// over as its text), chatter (hands over text that is none of a report) or escape32 (a system call
+// of the 32-bit kind).
 #include <dlfcn.h>
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
@@ -229,6 +229,13 @@ __attribute__((constructor)) void RememberParent() { parent = getpid(); }
 extern "C" Dwfl* dwfl_begin(const Dwfl_Callbacks* callbacks) {
   Misbehave("early");
   return Real<decltype(dwfl_begin)>("dwfl_begin")(callbacks);
+}
+
+extern "C" int dwfl_getthread_frames(Dwfl* dwfl, pid_t tid,
+                                     int (*callback)(Dwfl_Frame* frame, void* arg), void* arg) {
+  static int count = 0;
+  if (++count == 2) Misbehave("second");
+  return Real<decltype(dwfl_getthread_frames)>("dwfl_getthread_frames")(dwfl, tid, callback, arg);
 }
 
 extern "C" Dwarf* dwfl_module_getdwarf(Dwfl_Module* module, Dwarf_Addr* bias) {

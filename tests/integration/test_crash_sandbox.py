@@ -101,6 +101,25 @@ def test_a_crash_is_told_in_time_whatever_becomes_of_the_child(tmp_path, folder,
     assert trap.handler.calls(CRASHPROBE) == []
 
 
+# One text came when all stacks were known: what another thread led into hid the crash.
+@pytest.mark.parametrize("what", MISHAPS)
+def test_the_thread_that_crashed_is_told_whatever_comes_of_the_others(tmp_path, folder, what):
+    source = tmp_path / "example.c"
+    source.write_text("#include <pthread.h>\n#include <unistd.h>\n"
+                      "static void *wait_for(void *p) { pause(); return p; }\n"
+                      "__attribute__((noinline)) void fault(volatile int *p) { *p = 1; }\n"
+                      "int main(void) { pthread_t t; pthread_create(&t, 0, wait_for, 0);"
+                      " fault(0); return 0; }\n")
+    program = tmp_path / "example"
+    subprocess.run([find_tool("gcc"), "-O1", "-pthread", "-o", program, source], check=True)
+    with Trap(tmp_path, folder, f"second:{what}") as trap:
+        payload, _ = trap.crash(program)
+    assert f"\nAnalysis: {MISHAPS[what]}\n" in payload
+    frames = Report(payload).frames
+    assert frames[0].module == "example" and len(frames) >= 3
+    assert "\n(1 threads left out)\n" in payload
+
+
 def test_the_child_can_do_nothing_but_look_and_tell(tmp_path, folder, program):
     with Trap(tmp_path, folder, "early:escape") as trap:
         payload, _ = trap.crash(program)

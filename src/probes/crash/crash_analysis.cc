@@ -96,18 +96,23 @@ class Analysis {
         unwinder_(unwinder),
         limits_(limits),
         clock_(clock),
+        end_(clock.Monotonic() + limits.time),
+        threads_left_out_(notes.threads.size() + notes.threads_left_out),
         symbolizer_(unwinder, clock, 2 * limits.time) {}
 
-  void Unwind() {
-    const MonotonicTime end = clock_.Monotonic() + limits_.time;
-    for (const ThreadState& thread : notes_.threads) {
-      if (!groups_.empty() && clock_.Monotonic() >= end) {
-        ++threads_left_out_;
-        continue;
-      }
-      Add(unwinder_.Unwind(thread, groups_.empty() ? limits_.crashing_frames : limits_.frames));
+  void UnwindCrashed() {
+    if (notes_.threads.empty()) return;
+    Add(unwinder_.Unwind(notes_.threads.front(), limits_.crashing_frames, clock_, end_));
+  }
+
+  // An endless thread hides no other: it has half of what is left of the time.
+  void UnwindOthers() {
+    const MonotonicTime end = std::max(end_, clock_.Monotonic() + limits_.time / 2);
+    for (size_t i = 1; i < notes_.threads.size(); ++i) {
+      const MonotonicTime now = clock_.Monotonic();
+      if (now >= end) break;
+      Add(unwinder_.Unwind(notes_.threads[i], limits_.frames, clock_, now + (end - now) / 2));
     }
-    threads_left_out_ += notes_.threads_left_out;
   }
 
   void LookUpSymbols() {
@@ -159,6 +164,7 @@ class Analysis {
 
  private:
   void Add(ThreadStack stack) {
+    --threads_left_out_;
     for (StackGroup& group : groups_) {
       // The one that crashed stands alone: its neighbours did not crash.
       if (&group == &groups_.front() || group.stack.frames != stack.frames ||
@@ -368,7 +374,8 @@ class Analysis {
     if (notes_.signal_info && notes_.signal_info->HasAddress()) {
       return IsBesideStack(notes_.signal_info->address, notes_, map_);
     }
-    return stack.left_out > 0;
+    // One that is cut since it took too long may be a short one.
+    return stack.left_out > 0 && stack.frames.size() == limits_.crashing_frames;
   }
 
   const CoreNotes& notes_;
@@ -376,9 +383,10 @@ class Analysis {
   Unwinder& unwinder_;
   const AnalysisLimits& limits_;
   const Clock& clock_;
+  const MonotonicTime end_;
+  uint64_t threads_left_out_;
   Symbolizer symbolizer_;
   std::vector<StackGroup> groups_;
-  uint64_t threads_left_out_ = 0;
   std::set<size_t> shown_modules_;
 };
 
@@ -416,7 +424,9 @@ void AnalyseCrash(const CoreNotes& notes, const ModuleMap& map, ProcessMemory& m
   auto unwinder = Unwinder::Create(notes, map, memory, files);
   if (!unwinder) return;
   Analysis analysis(notes, map, **unwinder, limits, clock);
-  analysis.Unwind();
+  analysis.UnwindCrashed();
+  emit(analysis.Text());
+  analysis.UnwindOthers();
   emit(analysis.Text());
   analysis.LookUpSymbols();
   emit(analysis.Text());

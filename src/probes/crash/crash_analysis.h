@@ -14,23 +14,27 @@
 
 namespace telem {
 
-inline constexpr size_t kTextsOfReport = 3;
+inline constexpr size_t kTextsOfReport = 4;
+// Of these the first ones, for which the memory of the process is read.
+inline constexpr size_t kTextsOfMemory = 2;
 
 struct AnalysisLimits {
   size_t bytes = size_t{250} * 1024;  // of the text
   size_t frames = 64;                 // of a thread
   size_t crashing_frames = 256;       // of the one that crashed
-  // Threads that are not begun before that are left out; names are looked up for as long again.
+  // For the stack of the thread that crashed, and what is left of it, but at least half of it, for
+  // those of the others: for each half of what is left then. Threads that are not begun before the
+  // end are left out. Names are looked up until twice that.
   std::chrono::milliseconds time{1500};
   // For people: whether to emit one more text, a line "PATH: …" for each module that was looked
   // into, with where its contents and names came from.
   bool tells_origins = false;
 };
 
-// Calls `emit` three times (kTextsOfReport): early with what is known before any name is looked
-// for, with the names that symbol tables have, and then with everything. Of the early texts one has
-// something even when a broken or huge file ends or holds up the rest; `memory` is not read any
-// more behind the first one.
+// Calls `emit` four times (kTextsOfReport): with the stack of the thread that crashed, with those
+// of all threads, with the names that symbol tables have, and then with everything. Of the early
+// texts one has something even when a broken or huge file ends or holds up the rest; `memory` is
+// not read any more behind the second one (kTextsOfMemory).
 //
 // The text holds the lines from "Build-ID:" to "Signature:" (crashprobe(8)).
 // Nothing of it is memory of the process: of the registers those are told that point into code, by

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "probes/crash/crash_report.h"
+
 namespace telem {
 namespace {
 
@@ -26,9 +28,16 @@ class GeneratedCode final : public ProcessMemory {
         out.size() > memory_.size() - (address - kStacks)) {
       return 0;
     }
+    ++reads_;
+    if (slow_ != 0 && address - slow_ < kStackSize) clock_.Advance(std::chrono::milliseconds(30));
     std::memcpy(out.data(), memory_.data() + (address - kStacks), out.size());
     return out.size();
   }
+
+  // From here on each look at the stack of that thread takes a while.
+  void SlowDown(const ThreadState& thread) { slow_ = thread.registers[kRsp]; }
+  size_t reads() const { return reads_; }
+  const FakeClock& clock() const { return clock_; }
 
   // A thread whose frames are at places that differ from those of each other thread.
   ThreadState AddThread(pid_t tid, size_t frames) {
@@ -52,6 +61,9 @@ class GeneratedCode final : public ProcessMemory {
   }
 
   std::string memory_;
+  uint64_t slow_ = 0;
+  size_t reads_ = 0;
+  FakeClock clock_;
 };
 
 class NoFiles final : public ModuleFiles {
@@ -72,12 +84,17 @@ class CrashAnalysisTest : public ::testing::Test {
     NoFiles files;
     AnalysisLimits limits;
     limits.bytes = bytes;
-    std::string text;
-    AnalyseCrash(notes_, map, memory_, files, limits, FakeClock(),
-                 [&](std::string_view emitted) { text = emitted; });
-    return text;
+    texts_.clear();
+    reads_.clear();
+    AnalyseCrash(notes_, map, memory_, files, limits, memory_.clock(), [&](std::string_view text) {
+      texts_.emplace_back(text);
+      reads_.push_back(memory_.reads());
+    });
+    return texts_.back();
   }
 
+  std::vector<std::string> texts_;  // as they came
+  std::vector<size_t> reads_;       // of the memory before each
   CoreNotes notes_;
   GeneratedCode memory_;
 };
@@ -137,6 +154,60 @@ TEST_F(CrashAnalysisTest, TellsNoValueThatARegisterHolds) {
     EXPECT_EQ(text.substr(at, text.find("\n\n", at) - at),
               "\nRegisters (TID 1):\nrbx memory\nrip memory");
   }
+}
+
+// A thread whose stack held up or ended the analysis hid all of them, also the one that crashed.
+TEST_F(CrashAnalysisTest, TellsTheCrashBeforeItLooksAtOtherThreads) {
+  notes_.threads = {memory_.AddThread(1, 5), memory_.AddThread(2, 10), memory_.AddThread(3, 2)};
+  const std::string whole = Analyse();
+  ASSERT_EQ(texts_.size(), kTextsOfReport);
+  EXPECT_EQ(CountLines(texts_[0], "\n#"), 5u);
+  EXPECT_TRUE(texts_[0].contains("\nBacktrace (TID 1):\n#0 ")) << texts_[0];
+  EXPECT_TRUE(texts_[0].contains("\n(2 threads left out)\n")) << texts_[0];
+  EXPECT_TRUE(IsReportText(texts_[0]));
+  EXPECT_EQ(ExactSignatureOf(texts_[0]), ExactSignatureOf(whole));
+  EXPECT_EQ(CountLines(texts_[1], "\n#"), 17u);
+  EXPECT_FALSE(texts_[1].contains("left out"));
+  // Whoever has as many as that needs the process no longer.
+  EXPECT_LT(reads_[0], reads_[kTextsOfMemory - 1]);
+  EXPECT_EQ(reads_[kTextsOfMemory - 1], reads_.back());
+}
+
+TEST_F(CrashAnalysisTest, HidesNoThreadBehindAnEndlessOne) {
+  notes_.threads = {memory_.AddThread(1, 40), memory_.AddThread(2, 40), memory_.AddThread(3, 40)};
+  for (const ThreadState& slow : notes_.threads) {
+    memory_.SlowDown(slow);
+    const std::string text = Analyse();
+    for (const ThreadState& thread : notes_.threads) {
+      const std::string title = "\nBacktrace (TID " + std::to_string(thread.tid) + "):\n";
+      ASSERT_TRUE(text.contains(title)) << text;
+      const std::string stack = text.substr(text.find(title));
+      const size_t frames = CountLines(stack.substr(0, stack.find("\n\n")), "\n#");
+      if (thread.tid == slow.tid) {
+        EXPECT_GT(frames, 5u);
+        EXPECT_LT(frames, 40u);
+      } else {
+        EXPECT_EQ(frames, 40u) << thread.tid << " while slow is " << slow.tid;
+      }
+    }
+    EXPECT_EQ(CountLines(text, "\n(1 or more frames left out)\n"), 1u);
+    EXPECT_TRUE(IsReportText(text)) << text;
+  }
+}
+
+// With a signature of a recursion, as that of a stack that went on behind all limits.
+TEST_F(CrashAnalysisTest, TakesNoStackForEndlessThatTookLong) {
+  notes_.threads = {memory_.AddThread(1, 40)};
+  memory_.SlowDown(notes_.threads[0]);
+  const std::string slow = Analyse();
+  const size_t frames = CountLines(slow, "\n#");
+  ASSERT_GT(frames, 20u);  // that often a function goes round
+  ASSERT_LT(frames, 40u);
+  GeneratedCode other;
+  memory_ = other;
+  notes_.threads = {memory_.AddThread(1, frames)};
+  EXPECT_EQ(ExactSignatureOf(Analyse()), ExactSignatureOf(slow));
+  EXPECT_EQ(StableSignatureOf(Analyse()), StableSignatureOf(slow));
 }
 
 }  // namespace

@@ -136,9 +136,8 @@ struct Analysis {
 };
 
 // Runs AnalyseCrash() in the sandbox. `give_up` is called once the child is there, and before
-// anything that it says is looked at. `is_enough` gets the text without names, for which the
-// process is needed, and then those with more and more of them; names are not looked for where it
-// says so.
+// anything that it says is looked at. `is_enough` gets each text (AnalyseCrash()), and where it
+// says so there are no more.
 template <typename GiveUp>
 Analysis Analyse(const CrashEvidence& evidence, MonotonicTime begin, GiveUp give_up,
                  const std::function<bool(const std::string&)>& is_enough = nullptr,
@@ -409,16 +408,18 @@ class Case {
     return KindOf(facts.exe, settings_.crash_report_paths, HasPrivacyFilters(settings_));
   }
 
-  // Looks into the process, lets it go once its stacks are known, and then tells of it.
+  // Looks into the process, lets it go once all its stacks are known, and then tells of it.
   int TellOfDyingProcess(const CrashEvidence& evidence, CrashFacts& facts, ForwardChild& forward) {
     const CrashKind kind = KindFor(facts);
     Analysis analysis;
-    bool was_asked = false;
+    size_t texts = 0;
     bool is_counted = false;
     if (kind == kCrash) {
       analysis = Analyse(evidence, begin_, GiveUpRights, [&](const std::string& text) {
+        // The first one is for when those of other threads hold up or end the child.
+        if (++texts < kTextsOfMemory) return false;
         // All texts have the same signature.
-        if (!std::exchange(was_asked, true)) is_counted = teller_.CountRepeated(text);
+        if (texts == kTextsOfMemory) is_counted = teller_.CountRepeated(text);
         // Whoever waits for the process, such as who starts a service again, need not wait for
         // names. They come from files, which a container's end would take away.
         if (!evidence.in_container) LetGo(forward);
