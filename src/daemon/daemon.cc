@@ -33,9 +33,6 @@ constexpr size_t kMaxStateFile = size_t{256} * 1024;
 constexpr size_t kScanStep = 200;
 constexpr std::chrono::seconds kScanPause{10};  // after a disk did not list them
 
-// So many records are given up before senders get their turn again.
-constexpr size_t kEvictStep = 200;
-
 // Less is the work of a time server, which takes small steps, and of rounding.
 constexpr std::chrono::seconds kClockStep{2};
 
@@ -105,7 +102,6 @@ Daemon::Daemon(const Clock& clock, Settings settings, Surroundings surroundings)
       scan_due_(loop_, [this] { ScanSpool(); }),
       trim_due_(loop_, [this] { TrimJournal(); }),
       journal_due_(loop_, [] {}),  // the round that it wakes ends with a flush
-      evict_due_(loop_, [] {}),    // the round that it wakes goes on with it
       service_(loop_, std::move(surroundings_.notify), [this] { return MakeSentence(); }),
       save_due_(loop_, kSaveInterval, [this] { SaveState(); }) {}
 
@@ -129,9 +125,6 @@ Status Daemon::Open() {
   signals_.fd.Reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.fd.valid()) return SystemError("signalfd", errno);
   TELEM_CHECK(loop_.Watch(signals_.fd.get(), EPOLLIN, &signals_));
-  had_consent_ = consent_.IsGiven();
-  consent_seen_ = started_;
-  found_before_ = FindConsentStart();
   clock_offset_ = ClockOffset(loop_.clock());
   loop_.SetAfterRound([this] { EndRound(); });
   machine_id_due_.SetAfter(kMachineIdCheck);
@@ -219,6 +212,14 @@ Status Daemon::OpenStore() {
                                       .delivery = *delivery_,
                                       .counters = counters_},
                      boot_id_);
+  consent_follower_.emplace(ConsentFollower::Parts{.loop = loop_,
+                                                   .settings = settings_,
+                                                   .consent = consent_,
+                                                   .spool = *spool_,
+                                                   .delivery = *delivery_,
+                                                   .counters = counters_,
+                                                   .load_machine_id = [this] { LoadMachineId(); }},
+                            started_);
   return {};
 }
 
@@ -246,7 +247,7 @@ Status Daemon::Serve() {
         peer);
   });
   TELEM_CHECK(control_->Listen(std::move(control_socket_.fd)));
-  seen_ = {.counters = counters_, .has_consent = had_consent_, .last_error = {}};
+  seen_ = Look();
   service_.Ready();
   return {};
 }
@@ -274,24 +275,29 @@ void Daemon::AnswerThoseWhoWait() {
 // journal first, then the file goes.
 void Daemon::EndRound() {
   FollowClock();
-  FollowConsent();
+  consent_follower_->Follow();
   FlushJournal();
   admission_->EndRound(*intake_);
-  if (!EvictForConsent()) delivery_->Pump();
+  if (!consent_follower_->EvictSome()) delivery_->Pump();
   intake_->EndRound();
   FlushJournal();  // what Pump() found to be at its end: expired, damaged, gone
   delivery_->RemoveFinished();
-  // Files that were found and are no records.
-  if (consent_.IsWithheld() && counters_.rejected != rejected_when_ended_) EndConsent();
+  consent_follower_->ClearLaterRejected();
   if (journal_->IsOvergrown()) TrimJournal();
   NoteChanges();
   RecycleIfDue();
   consent_.StartRound();
 }
 
-void Daemon::NoteChanges() {
-  Seen now{.counters = counters_, .has_consent = had_consent_, .last_error = {}};
+Daemon::Seen Daemon::Look() const {
+  Seen now{
+      .counters = counters_, .has_consent = consent_follower_->has_consent(), .last_error = {}};
   if (const auto& error = delivery_->last_error()) now.last_error = error->time;
+  return now;
+}
+
+void Daemon::NoteChanges() {
+  const Seen now = Look();
   if (now == seen_) return;
   seen_ = now;
   service_.Touch();
@@ -306,10 +312,8 @@ void Daemon::RecycleIfDue() {
   if (is_idle) loop_.Stop();
 }
 
-std::string Daemon::StateFile() const { return settings_.state_dir + "/state"; }
-
 void Daemon::RestoreState() {
-  const auto text = ReadFile(StateFile(), kMaxStateFile);
+  const auto text = ReadFile(SavedStateFile(settings_), kMaxStateFile);
   if (!text) {
     if (text.error().code != ErrorCode::kNotFound) {
       Log(LogLevel::kWarning, text.error().message + ", counting from 0");
@@ -318,7 +322,8 @@ void Daemon::RestoreState() {
   }
   const auto saved = ParseSavedState(*text);
   if (!saved) {
-    return Log(LogLevel::kWarning, "'" + StateFile() + "' is damaged, counting from 0");
+    return Log(LogLevel::kWarning,
+               "'" + SavedStateFile(settings_) + "' is damaged, counting from 0");
   }
   counters_ = CarryOver(saved->counters);
   counting_since_ = std::min(saved->counting_since, started_);
@@ -338,89 +343,9 @@ void Daemon::SaveState() {
                                              .monotonic = clock.Monotonic(),
                                              .limiter_lines = limiter_.Save(clock.Monotonic())});
   // Nothing that was promised depends on it, so nobody waits for the disk.
-  const Status saved = ReplaceFile(StateFile(), text, 0600, Durability::kLater);
+  const Status saved = ReplaceFile(SavedStateFile(settings_), text, 0600, Durability::kLater);
   if (!saved && !is_state_troubled_) Log(LogLevel::kError, saved.error().message);
   is_state_troubled_ = !saved;
-}
-
-// Without consent nothing leaves from this moment on, and what waits to leave goes; so that nothing
-// made before the user opts in is ever sent after it.
-void Daemon::FollowConsent() {
-  const bool has_consent = consent_.IsGiven();
-  if (has_consent && !had_consent_) {
-    Log(LogLevel::kNotice, "consent is given: collecting");
-    consent_seen_ = loop_.clock().Now();
-    found_before_ = consent_seen_;
-    LoadMachineId();
-    delivery_->TryNow();
-  } else if (!has_consent && had_consent_) {
-    Log(LogLevel::kNotice, "consent is gone: collecting nothing any more");
-    delivery_->Cut();
-  }
-  had_consent_ = has_consent;
-  if (consent_.IsWithheld()) {
-    if (is_consent_noted_ != false) EndConsent();
-    is_evicting_ = true;
-  } else if (has_consent && is_consent_noted_ != true && !spool_->is_scanning()) {
-    NoteConsentSince();
-  }
-}
-
-void Daemon::NoteConsentSince() {
-  is_consent_noted_ = true;
-  auto since = ReadConsentSince(settings_);
-  if (!since) {
-    since = std::chrono::floor<std::chrono::seconds>(consent_seen_);
-    const WaitingRecord* const oldest = spool_->Oldest();
-    if (settings_.consent == ConsentMode::kOptIn) {
-      since = std::min(*since, FindOptInTime(settings_).value_or(*since));
-    } else if (oldest != nullptr) {
-      // Collected with consent already before that was written down: by telemetrics-client.
-      since = std::min(*since, std::chrono::floor<std::chrono::seconds>(oldest->id().Time()));
-    }
-    WriteConsentStart(*since);
-  }
-}
-
-void Daemon::WriteConsentStart(std::chrono::sys_seconds since) {
-  consent_noted_ = since;
-  if (const Status written = WriteConsentSince(settings_, since); !written) {
-    Log(LogLevel::kError, written.error().message);
-  }
-}
-
-// As far as files that lie in the spool when telemd starts are concerned; the epoch where nobody
-// knows. A time to come means that the clock was set back, and says nothing about them.
-WallTime Daemon::FindConsentStart() const {
-  auto since = ReadConsentSince(settings_);
-  if (!since && settings_.consent == ConsentMode::kOptIn) since = FindOptInTime(settings_);
-  return since && *since <= loop_.clock().Now() ? WallTime(*since) : WallTime();
-}
-
-// What waits goes by EvictForConsent(); rejected records could be sent again as well, and what is
-// remembered of them and of what was delivered goes with them.
-void Daemon::EndConsent() {
-  is_consent_noted_ = false;
-  consent_noted_.reset();
-  const auto log_failure = [](const Status& removed) {
-    if (!removed) Log(LogLevel::kError, removed.error().message);
-  };
-  log_failure(RemoveConsentSince(settings_));
-  log_failure(spool_->rejected().Clear());
-  log_failure(RemoveFile(StateFile()));
-  rejected_when_ended_ = counters_.rejected;
-}
-
-// Some in each round, so that senders get their turn. Returns whether there are more.
-bool Daemon::EvictForConsent() {
-  if (!is_evicting_) return false;
-  if (delivery_->EvictWaiting(kEvictStep, "opted out")) {
-    evict_due_.SetAfter(std::chrono::nanoseconds(0));
-    return true;
-  }
-  // While it lasts, more may be found.
-  if (!consent_.IsWithheld()) is_evicting_ = false;
-  return false;
 }
 
 // What this process wrote down by the clock before is put right when the clock is set. In all else
@@ -432,7 +357,7 @@ void Daemon::FollowClock() {
   if (std::chrono::abs(step) < kClockStep) return;
   clock_offset_ = offset;
   delivery_->Restamp();
-  if (consent_noted_) WriteConsentStart(*consent_noted_ + step);
+  consent_follower_->MoveStart(step);
 }
 
 void Daemon::FlushJournal() {
@@ -480,7 +405,7 @@ void Daemon::ScanSpool() {
     }
     ++counters_.found;
     if (found.kind != Spool::Found::Kind::kInvalid) {
-      if (found.came >= Spool::kFirstRecord && found.came < found_before_) {
+      if (consent_follower_->CameBefore(found.came)) {
         delivery_->Evict(found.name.id, "made before consent was given");
       }
       return;
@@ -579,7 +504,8 @@ std::string Daemon::MakeStatus() {
   add_time("started", started_);
   add_time("counting_since", counting_since_);
   json.Add("collecting", consent_.IsGiven());
-  add_time("collecting_since", consent_.IsGiven() ? std::optional(consent_seen_) : std::nullopt);
+  add_time("collecting_since",
+           consent_.IsGiven() ? std::optional(consent_follower_->seen_since()) : std::nullopt);
   json.Add("consent", settings_.consent == ConsentMode::kOptIn ? "opt-in" : "opt-out")
       .Add("delivery_enabled", settings_.record_server_delivery_enabled)
       .Add("server", settings_.server)
