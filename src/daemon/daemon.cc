@@ -10,7 +10,6 @@
 #include <csignal>
 
 #include "base/files.h"
-#include "base/flat_json.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/saved_state.h"
@@ -61,15 +60,6 @@ std::string ReadBootId() {
   return text ? std::string(Trim(*text)) : "00000000-0000-0000-0000-000000000000";
 }
 
-// "https://host:port", without what may be a secret.
-std::string HostOf(std::string_view url) {
-  const size_t start = url.find("://") + 3;
-  std::string_view host = url.substr(start);
-  host = host.substr(0, host.find_first_of("/?#"));
-  if (const size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
-  return std::string(url.substr(0, start)) + std::string(host);
-}
-
 std::chrono::nanoseconds ClockOffset(const Clock& clock) {
   return clock.Now().time_since_epoch() - clock.Monotonic().time_since_epoch();
 }
@@ -102,7 +92,8 @@ Daemon::Daemon(const Clock& clock, Settings settings, Surroundings surroundings)
       scan_due_(loop_, [this] { ScanSpool(); }),
       trim_due_(loop_, [this] { TrimJournal(); }),
       journal_due_(loop_, [] {}),  // the round that it wakes ends with a flush
-      service_(loop_, std::move(surroundings_.notify), [this] { return MakeSentence(); }),
+      service_(loop_, std::move(surroundings_.notify),
+               [this] { return status_teller_->MakeSentence(); }),
       save_due_(loop_, kSaveInterval, [this] { SaveState(); }) {}
 
 Daemon::~Daemon() {
@@ -225,6 +216,16 @@ Status Daemon::OpenStore() {
 
 Status Daemon::Serve() {
   RestoreState();
+  status_teller_.emplace(StatusTeller::Parts{.clock = loop_.clock(),
+                                             .settings = settings_,
+                                             .machine_id = machine_id_,
+                                             .spool = *spool_,
+                                             .consent = consent_,
+                                             .consent_follower = *consent_follower_,
+                                             .delivery = *delivery_,
+                                             .counters = counters_,
+                                             .started = started_,
+                                             .counting_since = counting_since_});
   intake_.emplace(loop_, counters_, RaiseDescriptorLimit(),
                   [this](const IncomingRecord& record) { return admission_->Admit(record); });
   TELEM_CHECK(intake_->Listen(std::move(frames_.fd)));
@@ -234,17 +235,16 @@ Status Daemon::Serve() {
     rights.emplace();
   }
   control_.emplace(loop_, std::move(*rights), [this](const Peer& peer) {
-    return std::make_unique<SpoolDesk>(
-        SpoolDesk::Parts{.loop = loop_,
-                         .settings = settings_,
-                         .spool = *spool_,
-                         .journal = *journal_,
-                         .consent = consent_,
-                         .delivery = *delivery_,
-                         .admission = *admission_,
-                         .counters = counters_,
-                         .make_status = [this] { return MakeStatus(); }},
-        peer);
+    return std::make_unique<SpoolDesk>(SpoolDesk::Parts{.loop = loop_,
+                                                        .settings = settings_,
+                                                        .spool = *spool_,
+                                                        .journal = *journal_,
+                                                        .consent = consent_,
+                                                        .delivery = *delivery_,
+                                                        .admission = *admission_,
+                                                        .counters = counters_,
+                                                        .status = *status_teller_},
+                                       peer);
   });
   TELEM_CHECK(control_->Listen(std::move(control_socket_.fd)));
   seen_ = Look();
@@ -485,83 +485,6 @@ void Daemon::Apply(LoadedSettings loaded) {
   LoadMachineId();
   delivery_->Restart();
   Log(LogLevel::kNotice, "read the configuration again");
-}
-
-std::string Daemon::MakeStatus() {
-  FlatJsonWriter json;
-  const auto add_count = [&](std::string_view name, uint64_t value) {
-    json.Add(name, static_cast<int64_t>(value));
-  };
-  const auto add_time = [&](const char* name, std::optional<WallTime> time) {
-    if (time) {
-      json.Add(name, EpochSeconds(*time));
-    } else {
-      json.AddNull(name);
-    }
-  };
-  const Clock& clock = loop_.clock();
-  json.Add("version", TELEM_VERSION).Add("pid", static_cast<int64_t>(::getpid()));
-  add_time("started", started_);
-  add_time("counting_since", counting_since_);
-  json.Add("collecting", consent_.IsGiven());
-  add_time("collecting_since",
-           consent_.IsGiven() ? std::optional(consent_follower_->seen_since()) : std::nullopt);
-  json.Add("consent", settings_.consent == ConsentMode::kOptIn ? "opt-in" : "opt-out")
-      .Add("delivery_enabled", settings_.record_server_delivery_enabled)
-      .Add("server", settings_.server)
-      .Add("server_protocol", settings_.server_protocol)
-      .Add("machine_id", machine_id_.value());
-  add_time("machine_id_created",
-           machine_id_.is_static() ? std::nullopt : std::optional(machine_id_.created()));
-  json.Add("machine_id_static", machine_id_.is_static());
-
-  for (const auto& [name, member] : kCounterNames) add_count(name, counters_.*member);
-  add_count("refused_rate_limited", counters_.dropped);
-  add_count("waiting", spool_->waiting() + delivery_->not_in_spool_list());
-  add_count("spool_bytes", spool_->bytes());
-  json.Add("spool_max_kib", settings_.spool_max_size);
-  std::optional<WallTime> oldest_since;
-  if (const auto since = spool_->OldestSince()) {
-    oldest_since =
-        clock.Now() - std::chrono::seconds(WaitingSeconds(clock.Monotonic()) - int64_t{*since});
-  }
-  add_time("oldest_waiting", oldest_since);
-  add_count("under_way", delivery_->under_way());
-  add_time("last_success", delivery_->last_success());
-  if (const auto& error = delivery_->last_error()) {
-    json.Add("last_error", error->text);
-    add_time("last_error_time", error->time);
-  } else {
-    json.AddNull("last_error").AddNull("last_error_time");
-  }
-  const auto at_wall = [&](std::optional<MonotonicTime> when) -> std::optional<WallTime> {
-    if (!when) return std::nullopt;
-    return WallTimeAt(clock, *when);
-  };
-  json.Add("failing", delivery_->is_failing());
-  add_time("limited_until", at_wall(delivery_->limited_until()));
-  add_time("next_attempt", at_wall(delivery_->next_attempt()));
-  return json.Finish();
-}
-
-// For `systemctl status`: everybody may read it.
-std::string Daemon::MakeSentence() {
-  if (consent_.IsWithheld()) return "Collecting nothing: the user has opted out.";
-  if (!consent_.IsGiven()) return "Collecting nothing: the consent markers cannot be looked at.";
-  if (settings_.server.empty()) return "Records stay on this machine: no server is configured.";
-  if (!settings_.record_server_delivery_enabled) {
-    return "Records stay on this machine: delivery is switched off.";
-  }
-  std::string sentence;
-  AppendUnsigned(sentence, counters_.delivered);
-  sentence += " records delivered to " + HostOf(settings_.server) + ", ";
-  AppendUnsigned(sentence, spool_->waiting() + delivery_->not_in_spool_list());
-  sentence += " waiting";
-  const auto& error = delivery_->last_error();
-  if (error && error->time >= delivery_->last_success()) {
-    sentence += ": " + PrintableAscii(error->text, 100);
-  }
-  return sentence;
 }
 
 }  // namespace telem

@@ -17,6 +17,7 @@
 #include "daemon/delivery.h"
 #include "daemon/intake.h"
 #include "daemon/service.h"
+#include "daemon/status_teller.h"
 #include "daemon/user.h"
 #include "ipc/socket_activation.h"
 #include "store/machine_id.h"
@@ -102,8 +103,6 @@ class Daemon {
   void RecycleIfDue();
   void RestoreState();
   void SaveState();
-  std::string MakeStatus();
-  std::string MakeSentence();
 
   EventLoop loop_;
   Settings settings_;
@@ -129,6 +128,7 @@ class Daemon {
   std::optional<Delivery> delivery_;
   std::optional<Admission> admission_;
   std::optional<ConsentFollower> consent_follower_;
+  std::optional<StatusTeller> status_teller_;
   std::optional<Intake> intake_;
   std::optional<Control> control_;
   Signals signals_;
