@@ -187,10 +187,10 @@ Status Daemon::OpenStore() {
   syncer_.emplace(spool_->folder_fd(), log_folder_.get());
   TELEM_CHECK(syncer_->Open());
   TELEM_CHECK(loop_.Watch(syncer_->done_fd(), EPOLLIN, &syncs_));
-  delivery_.emplace(loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
+  finisher_.emplace(loop_, *spool_, *journal_, counters_, boot_id_);
+  delivery_.emplace(loop_, settings_, *spool_, *finisher_, limiter_, consent_,
                     DeliveryWorker::Way{.socket = FolderOf(settings_.control_path) + "/deliver",
-                                        .program = surroundings_.deliver_program},
-                    boot_id_);
+                                        .program = surroundings_.deliver_program});
   admission_.emplace(Admission::Parts{.loop = loop_,
                                       .settings = settings_,
                                       .machine_id = machine_id_,
@@ -201,6 +201,7 @@ Status Daemon::OpenStore() {
                                       .limiter = limiter_,
                                       .consent = consent_,
                                       .delivery = *delivery_,
+                                      .finisher = *finisher_,
                                       .counters = counters_},
                      boot_id_);
   consent_follower_.emplace(ConsentFollower::Parts{.loop = loop_,
@@ -281,7 +282,7 @@ void Daemon::EndRound() {
   if (!consent_follower_->EvictSome()) delivery_->Pump();
   intake_->EndRound();
   FlushJournal();  // what Pump() found to be at its end: expired, damaged, gone
-  delivery_->RemoveFinished();
+  finisher_->RemoveFinished();
   consent_follower_->ClearLaterRejected();
   if (journal_->IsOvergrown()) TrimJournal();
   NoteChanges();
@@ -412,7 +413,7 @@ void Daemon::ScanSpool() {
     }
     Log(LogLevel::kWarning, "spool file '" + found.file_name + "': " + found.reason +
                                 ", moving it to the rejected ones");
-    delivery_->RejectFound(found);
+    finisher_->RejectFound(found);
   });
   if (!more) {
     Log(LogLevel::kError, more.error().message + "; looking again soon");

@@ -15,6 +15,7 @@
 #include "daemon/control.h"
 #include "daemon/counters.h"
 #include "daemon/delivery.h"
+#include "daemon/finisher.h"
 #include "daemon/intake.h"
 #include "daemon/service.h"
 #include "daemon/status_teller.h"
@@ -125,6 +126,7 @@ class Daemon {
   std::optional<Journal> journal_;
   std::optional<Retention> retention_;
   RateLimiter limiter_;
+  std::optional<Finisher> finisher_;
   std::optional<Delivery> delivery_;
   std::optional<Admission> admission_;
   std::optional<ConsentFollower> consent_follower_;

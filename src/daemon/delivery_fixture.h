@@ -36,16 +36,17 @@ class DeliveryFixture : public testing::Test {
   // As a start of telemd does; may be called again. What lies in the spool is to be found first.
   void OpenParts() {
     delivery_.reset();
+    finisher_.reset();
     spool_.reset();
     auto spool = Spool::Open(clock_, folder_ + "/spool", folder_ + "/rejected");
     auto journal = Journal::Open(folder_ + "/log", 1000);
     ASSERT_TRUE(spool && journal);
     spool_.emplace(std::move(*spool));
     journal_.emplace(std::move(*journal));
+    finisher_.emplace(loop_, *spool_, *journal_, counters_, "7d5cb02f-7f11-418a-9386-9b7ae7cf4f25");
     delivery_.emplace(
-        loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
-        DeliveryWorker::Way{.socket = folder_ + "/deliver", .program = SCRIPTED_DELIVER},
-        "7d5cb02f-7f11-418a-9386-9b7ae7cf4f25");
+        loop_, settings_, *spool_, *finisher_, limiter_, consent_,
+        DeliveryWorker::Way{.socket = folder_ + "/deliver", .program = SCRIPTED_DELIVER});
   }
   void Scan() {
     ASSERT_FALSE(*spool_->ScanSome(1000, [](const Spool::Found&) {}));
@@ -66,6 +67,7 @@ class DeliveryFixture : public testing::Test {
   RateLimiter limiter_;
   std::optional<Spool> spool_;
   std::optional<Journal> journal_;
+  std::optional<Finisher> finisher_;
   std::optional<Delivery> delivery_;
 };
 

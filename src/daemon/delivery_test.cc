@@ -24,10 +24,10 @@ class DeliveryTest : public DeliveryFixture {
     settings_.cainfo = folder_ + "/script";
     loop_.SetAfterRound([this] {
       (void)journal_->Flush();
-      delivery_->RemoveFinished();
+      finisher_->RemoveFinished();
       delivery_->Pump();
       (void)journal_->Flush();
-      delivery_->RemoveFinished();
+      finisher_->RemoveFinished();
       consent_.StartRound();
     });
     Script("");
