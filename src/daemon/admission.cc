@@ -97,7 +97,7 @@ bool Admission::MakeRoom(uid_t uid, size_t size) {
   const Spool::Bounds bounds{.max_kib = max, .uid_max_kib = IsPrivileged(uid) ? -1 : ShareOf(max)};
   if (parts_.settings.spool_full_policy == SpoolFullPolicy::kDropOldest) {
     while (const auto least = parts_.spool.TakeForRoom(uid, size, bounds)) {
-      parts_.delivery.EvictForRoom(*least);
+      parts_.finisher.Finish(*least, RecordState::kEvicted, "the spool was full");
     }
   }
   return parts_.spool.HasRoom(uid, size, bounds);
@@ -194,7 +194,7 @@ void Admission::OnSynced(const Status& result, Intake& intake) {
 
 void Admission::DropAll(Group& group, std::string_view why) {
   parts_.counters.refused_io_error += group.records.size() + group.local.size();
-  for (const Taken& taken : group.records) parts_.delivery.Drop(taken.record, why);
+  for (const Taken& taken : group.records) parts_.finisher.Drop(taken.record, why);
   for (const Local& local : group.local) {
     parts_.retention.Remove(local.id);
     auto line = ParseJournalLine(local.line);

@@ -13,6 +13,7 @@
 #include "config/settings.h"
 #include "daemon/counters.h"
 #include "daemon/delivery.h"
+#include "daemon/finisher.h"
 #include "daemon/intake.h"
 #include "store/machine_id.h"
 #include "store/retention.h"
@@ -34,6 +35,7 @@ class Admission {
     RateLimiter& limiter;
     ConsentWatch& consent;
     Delivery& delivery;
+    Finisher& finisher;
     Counters& counters;
   };
 

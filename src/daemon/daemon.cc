@@ -10,7 +10,6 @@
 #include <csignal>
 
 #include "base/files.h"
-#include "base/flat_json.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/saved_state.h"
@@ -32,9 +31,6 @@ constexpr size_t kMaxStateFile = size_t{256} * 1024;
 // So many files are looked at before senders get their turn again.
 constexpr size_t kScanStep = 200;
 constexpr std::chrono::seconds kScanPause{10};  // after a disk did not list them
-
-// So many records are given up before senders get their turn again.
-constexpr size_t kEvictStep = 200;
 
 // Less is the work of a time server, which takes small steps, and of rounding.
 constexpr std::chrono::seconds kClockStep{2};
@@ -62,15 +58,6 @@ size_t RaiseDescriptorLimit() {
 std::string ReadBootId() {
   const auto text = ReadFile("/proc/sys/kernel/random/boot_id", 64);
   return text ? std::string(Trim(*text)) : "00000000-0000-0000-0000-000000000000";
-}
-
-// "https://host:port", without what may be a secret.
-std::string HostOf(std::string_view url) {
-  const size_t start = url.find("://") + 3;
-  std::string_view host = url.substr(start);
-  host = host.substr(0, host.find_first_of("/?#"));
-  if (const size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
-  return std::string(url.substr(0, start)) + std::string(host);
 }
 
 std::chrono::nanoseconds ClockOffset(const Clock& clock) {
@@ -105,8 +92,8 @@ Daemon::Daemon(const Clock& clock, Settings settings, Surroundings surroundings)
       scan_due_(loop_, [this] { ScanSpool(); }),
       trim_due_(loop_, [this] { TrimJournal(); }),
       journal_due_(loop_, [] {}),  // the round that it wakes ends with a flush
-      evict_due_(loop_, [] {}),    // the round that it wakes goes on with it
-      service_(loop_, std::move(surroundings_.notify), [this] { return MakeSentence(); }),
+      service_(loop_, std::move(surroundings_.notify),
+               [this] { return status_teller_->MakeSentence(); }),
       save_due_(loop_, kSaveInterval, [this] { SaveState(); }) {}
 
 Daemon::~Daemon() {
@@ -129,9 +116,6 @@ Status Daemon::Open() {
   signals_.fd.Reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.fd.valid()) return SystemError("signalfd", errno);
   TELEM_CHECK(loop_.Watch(signals_.fd.get(), EPOLLIN, &signals_));
-  had_consent_ = consent_.IsGiven();
-  consent_seen_ = started_;
-  found_before_ = FindConsentStart();
   clock_offset_ = ClockOffset(loop_.clock());
   loop_.SetAfterRound([this] { EndRound(); });
   machine_id_due_.SetAfter(kMachineIdCheck);
@@ -203,10 +187,10 @@ Status Daemon::OpenStore() {
   syncer_.emplace(spool_->folder_fd(), log_folder_.get());
   TELEM_CHECK(syncer_->Open());
   TELEM_CHECK(loop_.Watch(syncer_->done_fd(), EPOLLIN, &syncs_));
-  delivery_.emplace(loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
+  finisher_.emplace(loop_, *spool_, *journal_, counters_, boot_id_);
+  delivery_.emplace(loop_, settings_, *spool_, *finisher_, limiter_, consent_,
                     DeliveryWorker::Way{.socket = FolderOf(settings_.control_path) + "/deliver",
-                                        .program = surroundings_.deliver_program},
-                    boot_id_);
+                                        .program = surroundings_.deliver_program});
   admission_.emplace(Admission::Parts{.loop = loop_,
                                       .settings = settings_,
                                       .machine_id = machine_id_,
@@ -217,13 +201,32 @@ Status Daemon::OpenStore() {
                                       .limiter = limiter_,
                                       .consent = consent_,
                                       .delivery = *delivery_,
+                                      .finisher = *finisher_,
                                       .counters = counters_},
                      boot_id_);
+  consent_follower_.emplace(ConsentFollower::Parts{.loop = loop_,
+                                                   .settings = settings_,
+                                                   .consent = consent_,
+                                                   .spool = *spool_,
+                                                   .delivery = *delivery_,
+                                                   .counters = counters_,
+                                                   .load_machine_id = [this] { LoadMachineId(); }},
+                            started_);
   return {};
 }
 
 Status Daemon::Serve() {
   RestoreState();
+  status_teller_.emplace(StatusTeller::Parts{.clock = loop_.clock(),
+                                             .settings = settings_,
+                                             .machine_id = machine_id_,
+                                             .spool = *spool_,
+                                             .consent = consent_,
+                                             .consent_follower = *consent_follower_,
+                                             .delivery = *delivery_,
+                                             .counters = counters_,
+                                             .started = started_,
+                                             .counting_since = counting_since_});
   intake_.emplace(loop_, counters_, RaiseDescriptorLimit(),
                   [this](const IncomingRecord& record) { return admission_->Admit(record); });
   TELEM_CHECK(intake_->Listen(std::move(frames_.fd)));
@@ -233,20 +236,19 @@ Status Daemon::Serve() {
     rights.emplace();
   }
   control_.emplace(loop_, std::move(*rights), [this](const Peer& peer) {
-    return std::make_unique<SpoolDesk>(
-        SpoolDesk::Parts{.loop = loop_,
-                         .settings = settings_,
-                         .spool = *spool_,
-                         .journal = *journal_,
-                         .consent = consent_,
-                         .delivery = *delivery_,
-                         .admission = *admission_,
-                         .counters = counters_,
-                         .make_status = [this] { return MakeStatus(); }},
-        peer);
+    return std::make_unique<SpoolDesk>(SpoolDesk::Parts{.loop = loop_,
+                                                        .settings = settings_,
+                                                        .spool = *spool_,
+                                                        .journal = *journal_,
+                                                        .consent = consent_,
+                                                        .delivery = *delivery_,
+                                                        .admission = *admission_,
+                                                        .counters = counters_,
+                                                        .status = *status_teller_},
+                                       peer);
   });
   TELEM_CHECK(control_->Listen(std::move(control_socket_.fd)));
-  seen_ = {.counters = counters_, .has_consent = had_consent_, .last_error = {}};
+  seen_ = Look();
   service_.Ready();
   return {};
 }
@@ -274,24 +276,29 @@ void Daemon::AnswerThoseWhoWait() {
 // journal first, then the file goes.
 void Daemon::EndRound() {
   FollowClock();
-  FollowConsent();
+  consent_follower_->Follow();
   FlushJournal();
   admission_->EndRound(*intake_);
-  if (!EvictForConsent()) delivery_->Pump();
+  if (!consent_follower_->EvictSome()) delivery_->Pump();
   intake_->EndRound();
   FlushJournal();  // what Pump() found to be at its end: expired, damaged, gone
-  delivery_->RemoveFinished();
-  // Files that were found and are no records.
-  if (consent_.IsWithheld() && counters_.rejected != rejected_when_ended_) EndConsent();
+  finisher_->RemoveFinished();
+  consent_follower_->ClearLaterRejected();
   if (journal_->IsOvergrown()) TrimJournal();
   NoteChanges();
   RecycleIfDue();
   consent_.StartRound();
 }
 
-void Daemon::NoteChanges() {
-  Seen now{.counters = counters_, .has_consent = had_consent_, .last_error = {}};
+Daemon::Seen Daemon::Look() const {
+  Seen now{
+      .counters = counters_, .has_consent = consent_follower_->has_consent(), .last_error = {}};
   if (const auto& error = delivery_->last_error()) now.last_error = error->time;
+  return now;
+}
+
+void Daemon::NoteChanges() {
+  const Seen now = Look();
   if (now == seen_) return;
   seen_ = now;
   service_.Touch();
@@ -306,10 +313,8 @@ void Daemon::RecycleIfDue() {
   if (is_idle) loop_.Stop();
 }
 
-std::string Daemon::StateFile() const { return settings_.state_dir + "/state"; }
-
 void Daemon::RestoreState() {
-  const auto text = ReadFile(StateFile(), kMaxStateFile);
+  const auto text = ReadFile(SavedStateFile(settings_), kMaxStateFile);
   if (!text) {
     if (text.error().code != ErrorCode::kNotFound) {
       Log(LogLevel::kWarning, text.error().message + ", counting from 0");
@@ -318,7 +323,8 @@ void Daemon::RestoreState() {
   }
   const auto saved = ParseSavedState(*text);
   if (!saved) {
-    return Log(LogLevel::kWarning, "'" + StateFile() + "' is damaged, counting from 0");
+    return Log(LogLevel::kWarning,
+               "'" + SavedStateFile(settings_) + "' is damaged, counting from 0");
   }
   counters_ = CarryOver(saved->counters);
   counting_since_ = std::min(saved->counting_since, started_);
@@ -338,89 +344,9 @@ void Daemon::SaveState() {
                                              .monotonic = clock.Monotonic(),
                                              .limiter_lines = limiter_.Save(clock.Monotonic())});
   // Nothing that was promised depends on it, so nobody waits for the disk.
-  const Status saved = ReplaceFile(StateFile(), text, 0600, Durability::kLater);
+  const Status saved = ReplaceFile(SavedStateFile(settings_), text, 0600, Durability::kLater);
   if (!saved && !is_state_troubled_) Log(LogLevel::kError, saved.error().message);
   is_state_troubled_ = !saved;
-}
-
-// Without consent nothing leaves from this moment on, and what waits to leave goes; so that nothing
-// made before the user opts in is ever sent after it.
-void Daemon::FollowConsent() {
-  const bool has_consent = consent_.IsGiven();
-  if (has_consent && !had_consent_) {
-    Log(LogLevel::kNotice, "consent is given: collecting");
-    consent_seen_ = loop_.clock().Now();
-    found_before_ = consent_seen_;
-    LoadMachineId();
-    delivery_->TryNow();
-  } else if (!has_consent && had_consent_) {
-    Log(LogLevel::kNotice, "consent is gone: collecting nothing any more");
-    delivery_->Cut();
-  }
-  had_consent_ = has_consent;
-  if (consent_.IsWithheld()) {
-    if (is_consent_noted_ != false) EndConsent();
-    is_evicting_ = true;
-  } else if (has_consent && is_consent_noted_ != true && !spool_->is_scanning()) {
-    NoteConsentSince();
-  }
-}
-
-void Daemon::NoteConsentSince() {
-  is_consent_noted_ = true;
-  auto since = ReadConsentSince(settings_);
-  if (!since) {
-    since = std::chrono::floor<std::chrono::seconds>(consent_seen_);
-    const WaitingRecord* const oldest = spool_->Oldest();
-    if (settings_.consent == ConsentMode::kOptIn) {
-      since = std::min(*since, FindOptInTime(settings_).value_or(*since));
-    } else if (oldest != nullptr) {
-      // Collected with consent already before that was written down: by telemetrics-client.
-      since = std::min(*since, std::chrono::floor<std::chrono::seconds>(oldest->id().Time()));
-    }
-    WriteConsentStart(*since);
-  }
-}
-
-void Daemon::WriteConsentStart(std::chrono::sys_seconds since) {
-  consent_noted_ = since;
-  if (const Status written = WriteConsentSince(settings_, since); !written) {
-    Log(LogLevel::kError, written.error().message);
-  }
-}
-
-// As far as files that lie in the spool when telemd starts are concerned; the epoch where nobody
-// knows. A time to come means that the clock was set back, and says nothing about them.
-WallTime Daemon::FindConsentStart() const {
-  auto since = ReadConsentSince(settings_);
-  if (!since && settings_.consent == ConsentMode::kOptIn) since = FindOptInTime(settings_);
-  return since && *since <= loop_.clock().Now() ? WallTime(*since) : WallTime();
-}
-
-// What waits goes by EvictForConsent(); rejected records could be sent again as well, and what is
-// remembered of them and of what was delivered goes with them.
-void Daemon::EndConsent() {
-  is_consent_noted_ = false;
-  consent_noted_.reset();
-  const auto log_failure = [](const Status& removed) {
-    if (!removed) Log(LogLevel::kError, removed.error().message);
-  };
-  log_failure(RemoveConsentSince(settings_));
-  log_failure(spool_->rejected().Clear());
-  log_failure(RemoveFile(StateFile()));
-  rejected_when_ended_ = counters_.rejected;
-}
-
-// Some in each round, so that senders get their turn. Returns whether there are more.
-bool Daemon::EvictForConsent() {
-  if (!is_evicting_) return false;
-  if (delivery_->EvictWaiting(kEvictStep, "opted out")) {
-    evict_due_.SetAfter(std::chrono::nanoseconds(0));
-    return true;
-  }
-  // While it lasts, more may be found.
-  if (!consent_.IsWithheld()) is_evicting_ = false;
-  return false;
 }
 
 // What this process wrote down by the clock before is put right when the clock is set. In all else
@@ -432,7 +358,7 @@ void Daemon::FollowClock() {
   if (std::chrono::abs(step) < kClockStep) return;
   clock_offset_ = offset;
   delivery_->Restamp();
-  if (consent_noted_) WriteConsentStart(*consent_noted_ + step);
+  consent_follower_->MoveStart(step);
 }
 
 void Daemon::FlushJournal() {
@@ -480,14 +406,14 @@ void Daemon::ScanSpool() {
     }
     ++counters_.found;
     if (found.kind != Spool::Found::Kind::kInvalid) {
-      if (found.came >= Spool::kFirstRecord && found.came < found_before_) {
+      if (consent_follower_->CameBefore(found.came)) {
         delivery_->Evict(found.name.id, "made before consent was given");
       }
       return;
     }
     Log(LogLevel::kWarning, "spool file '" + found.file_name + "': " + found.reason +
                                 ", moving it to the rejected ones");
-    delivery_->RejectFound(found);
+    finisher_->RejectFound(found);
   });
   if (!more) {
     Log(LogLevel::kError, more.error().message + "; looking again soon");
@@ -560,82 +486,6 @@ void Daemon::Apply(LoadedSettings loaded) {
   LoadMachineId();
   delivery_->Restart();
   Log(LogLevel::kNotice, "read the configuration again");
-}
-
-std::string Daemon::MakeStatus() {
-  FlatJsonWriter json;
-  const auto add_count = [&](std::string_view name, uint64_t value) {
-    json.Add(name, static_cast<int64_t>(value));
-  };
-  const auto add_time = [&](const char* name, std::optional<WallTime> time) {
-    if (time) {
-      json.Add(name, EpochSeconds(*time));
-    } else {
-      json.AddNull(name);
-    }
-  };
-  const Clock& clock = loop_.clock();
-  json.Add("version", TELEM_VERSION).Add("pid", static_cast<int64_t>(::getpid()));
-  add_time("started", started_);
-  add_time("counting_since", counting_since_);
-  json.Add("collecting", consent_.IsGiven());
-  add_time("collecting_since", consent_.IsGiven() ? std::optional(consent_seen_) : std::nullopt);
-  json.Add("consent", settings_.consent == ConsentMode::kOptIn ? "opt-in" : "opt-out")
-      .Add("delivery_enabled", settings_.record_server_delivery_enabled)
-      .Add("server", settings_.server)
-      .Add("server_protocol", settings_.server_protocol)
-      .Add("machine_id", machine_id_.value());
-  add_time("machine_id_created",
-           machine_id_.is_static() ? std::nullopt : std::optional(machine_id_.created()));
-  json.Add("machine_id_static", machine_id_.is_static());
-
-  for (const auto& [name, member] : kCounterNames) add_count(name, counters_.*member);
-  add_count("refused_rate_limited", counters_.dropped);
-  add_count("waiting", spool_->waiting() + delivery_->not_in_spool_list());
-  add_count("spool_bytes", spool_->bytes());
-  json.Add("spool_max_kib", settings_.spool_max_size);
-  std::optional<WallTime> oldest_since;
-  if (const auto since = spool_->OldestSince()) {
-    oldest_since =
-        clock.Now() - std::chrono::seconds(WaitingSeconds(clock.Monotonic()) - int64_t{*since});
-  }
-  add_time("oldest_waiting", oldest_since);
-  add_count("under_way", delivery_->under_way());
-  add_time("last_success", delivery_->last_success());
-  if (const auto& error = delivery_->last_error()) {
-    json.Add("last_error", error->text);
-    add_time("last_error_time", error->time);
-  } else {
-    json.AddNull("last_error").AddNull("last_error_time");
-  }
-  const auto at_wall = [&](std::optional<MonotonicTime> when) -> std::optional<WallTime> {
-    if (!when) return std::nullopt;
-    return WallTimeAt(clock, *when);
-  };
-  json.Add("failing", delivery_->is_failing());
-  add_time("limited_until", at_wall(delivery_->limited_until()));
-  add_time("next_attempt", at_wall(delivery_->next_attempt()));
-  return json.Finish();
-}
-
-// For `systemctl status`: everybody may read it.
-std::string Daemon::MakeSentence() {
-  if (consent_.IsWithheld()) return "Collecting nothing: the user has opted out.";
-  if (!consent_.IsGiven()) return "Collecting nothing: the consent markers cannot be looked at.";
-  if (settings_.server.empty()) return "Records stay on this machine: no server is configured.";
-  if (!settings_.record_server_delivery_enabled) {
-    return "Records stay on this machine: delivery is switched off.";
-  }
-  std::string sentence;
-  AppendUnsigned(sentence, counters_.delivered);
-  sentence += " records delivered to " + HostOf(settings_.server) + ", ";
-  AppendUnsigned(sentence, spool_->waiting() + delivery_->not_in_spool_list());
-  sentence += " waiting";
-  const auto& error = delivery_->last_error();
-  if (error && error->time >= delivery_->last_success()) {
-    sentence += ": " + PrintableAscii(error->text, 100);
-  }
-  return sentence;
 }
 
 }  // namespace telem

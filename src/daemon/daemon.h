@@ -11,11 +11,14 @@
 #include "config/consent_watch.h"
 #include "config/settings.h"
 #include "daemon/admission.h"
+#include "daemon/consent_follower.h"
 #include "daemon/control.h"
 #include "daemon/counters.h"
 #include "daemon/delivery.h"
+#include "daemon/finisher.h"
 #include "daemon/intake.h"
 #include "daemon/service.h"
+#include "daemon/status_teller.h"
 #include "daemon/user.h"
 #include "ipc/socket_activation.h"
 #include "store/machine_id.h"
@@ -89,12 +92,6 @@ class Daemon {
   void Reload();
   void Apply(LoadedSettings loaded);
   void KeepPlaces(Settings& fresh) const;
-  void FollowConsent();
-  void NoteConsentSince();
-  void WriteConsentStart(std::chrono::sys_seconds since);
-  void EndConsent();
-  bool EvictForConsent();
-  WallTime FindConsentStart() const;
   void FollowClock();
   void LoadMachineId();
   void RenewMachineId();
@@ -102,13 +99,11 @@ class Daemon {
   void FlushJournal();
   void TrimJournal();
   void EndRound();
+  Seen Look() const;
   void NoteChanges();
   void RecycleIfDue();
-  std::string StateFile() const;
   void RestoreState();
   void SaveState();
-  std::string MakeStatus();
-  std::string MakeSentence();
 
   EventLoop loop_;
   Settings settings_;
@@ -123,14 +118,6 @@ class Daemon {
   bool may_recycle_ = false;
   Counters counters_;
   ConsentWatch consent_;
-  bool had_consent_ = false;
-  WallTime consent_seen_{};               // since when it is given
-  std::optional<bool> is_consent_noted_;  // whether state_dir/consent_since is there, once known
-  WallTime found_before_{};               // what came to the spool earlier has no consent
-  // As it stands in state_dir/consent_since, where this process wrote it.
-  std::optional<std::chrono::sys_seconds> consent_noted_;
-  uint64_t rejected_when_ended_ = 0;         // Counters::rejected when consent ended
-  bool is_evicting_ = false;                 // what waits has no consent
   std::chrono::nanoseconds clock_offset_{};  // of the time of day to the monotonic clock
   MachineId machine_id_;
   std::optional<Spool> spool_;
@@ -139,8 +126,11 @@ class Daemon {
   std::optional<Journal> journal_;
   std::optional<Retention> retention_;
   RateLimiter limiter_;
+  std::optional<Finisher> finisher_;
   std::optional<Delivery> delivery_;
   std::optional<Admission> admission_;
+  std::optional<ConsentFollower> consent_follower_;
+  std::optional<StatusTeller> status_teller_;
   std::optional<Intake> intake_;
   std::optional<Control> control_;
   Signals signals_;
@@ -149,7 +139,6 @@ class Daemon {
   Timer scan_due_;
   Timer trim_due_;
   Timer journal_due_;
-  Timer evict_due_;
   Seen seen_;
   Service service_;
   Throttle save_due_;

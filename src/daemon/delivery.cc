@@ -14,9 +14,6 @@ namespace {
 // So many different records that fail one after the other mean that it is the server's fault.
 constexpr unsigned kFailuresOfServer = 3;
 
-// How long a disk that did not let a file go is left alone.
-constexpr std::chrono::seconds kLeftoverPause{10};
-
 // So many kinds of failure are told; a server that thinks of more would only fill the log.
 constexpr size_t kMaxTold = 16;
 
@@ -42,17 +39,14 @@ bool IsOperatorsProblem(uint32_t code) {
 
 }  // namespace
 
-Delivery::Delivery(EventLoop& loop, const Settings& settings, Spool& spool, Journal& journal,
-                   RateLimiter& limiter, ConsentWatch& consent, Counters& counters,
-                   DeliveryWorker::Way way, std::string boot_id)
+Delivery::Delivery(EventLoop& loop, const Settings& settings, Spool& spool, Finisher& finisher,
+                   RateLimiter& limiter, ConsentWatch& consent, DeliveryWorker::Way way)
     : loop_(loop),
       settings_(settings),
       spool_(spool),
-      journal_(journal),
+      finisher_(finisher),
       limiter_(limiter),
       consent_(consent),
-      counters_(counters),
-      boot_id_(std::move(boot_id)),
       worker_(loop, std::move(way),
               {.on_verdict = [this](const Verdict& verdict) { OnVerdict(verdict); },
                .on_gone = [this] { OnWorkerGone(); }}),
@@ -76,38 +70,10 @@ void Delivery::Offer(const WaitingRecord& record, std::string_view header_text,
   HandOver(record, 0, *headers, header_text, payload);
 }
 
-void Delivery::Drop(const WaitingRecord& record, std::string_view why) {
-  AddLine(Describe(record), RecordState::kDropped, why);
-  spool_.Settle(record);
-  // What cannot be removed is found at the next start and delivered: that harms nobody.
-  if (const Status removed = spool_.Remove(record); !removed) {
-    Log(LogLevel::kError, removed.error().message);
-  }
-}
-
-void Delivery::EvictForRoom(const WaitingRecord& record) {
-  Finish(Describe(record), RecordState::kEvicted, "the spool was full");
-}
-
-void Delivery::RejectFound(const Spool::Found& found) {
-  UnderWay described;
-  described.record.name = found.name;
-  // What has no id gets one, so that people find it in the journal.
-  if (found.name == SpoolFileName()) described.record.name.id = MakeRecordId(loop_.clock().Now());
-  DescribeBy(described, found.header_text);
-  described.bytes = found.size;
-  AddLine(described, RecordState::kRejected, found.reason + " (file " + found.file_name + ")");
-  finished_.push_back({described.record, RecordState::kRejected, found.reason, found.file_name});
-}
-
 Delivery::Progress Delivery::ProgressOf(const RecordId& id) const {
-  for (const auto* const gone : {&finished_, &leftover_}) {
-    for (const Finished& finished : *gone) {
-      if (finished.record.id() == id) return {.standing = Standing::kFinished};
-    }
-  }
+  if (finisher_.IsFinished(id)) return {.standing = Standing::kFinished};
   for (const UnderWay& record : under_way_) {
-    if (record.record.id() != id) continue;
+    if (record.id() != id) continue;
     return {.standing = Standing::kUnderWay, .failures = record.failures};
   }
   if (const auto failed = spool_.FindDeferred(id)) {
@@ -120,7 +86,7 @@ Delivery::Progress Delivery::ProgressOf(const RecordId& id) const {
 
 std::optional<WaitingRecord> Delivery::Find(const RecordId& id) const {
   for (const UnderWay& record : under_way_) {
-    if (record.record.id() == id) return record.record;
+    if (record.id() == id) return record.waiting();
   }
   return spool_.Find(id);
 }
@@ -129,7 +95,7 @@ bool Delivery::Evict(const RecordId& id, std::string_view why) {
   if (ProgressOf(id).standing == Standing::kUnderWay) Cut();
   const auto record = spool_.Take(id);
   if (!record) return false;
-  Finish(Describe(*record), RecordState::kEvicted, why);
+  finisher_.Finish(*record, RecordState::kEvicted, why);
   return true;
 }
 
@@ -182,7 +148,7 @@ Delivery::Step Delivery::HandOverNext() {
   if (!next) return Step::kStop;
   const WaitingRecord& record = next->record;
   if (IsExpired(record)) {
-    Finish(Describe(record), RecordState::kExpired, "");
+    finisher_.Finish(record, RecordState::kExpired, "");
     return Step::kDone;
   }
   if (const auto limited = FindLimit(record, now)) {
@@ -210,17 +176,14 @@ Delivery::Step Delivery::HandOverNext() {
 // A file that cannot be delivered: gone, damaged, or unreadable for now.
 void Delivery::PutAside(const Deferred& next, const Error& error) {
   const WaitingRecord& record = next.record;
-  UnderWay unknown;
-  unknown.record = record;
-  unknown.bytes = record.bytes();
-  DescribeBy(unknown, "");
+  const DescribedRecord unknown = Describe(record, "");
   if (error.code == ErrorCode::kNotFound) {
-    return Finish(unknown, RecordState::kEvicted, "its file is gone");
+    return finisher_.Finish(unknown, RecordState::kEvicted, "its file is gone");
   }
   if (error.code == ErrorCode::kInvalid || error.code == ErrorCode::kTooLarge) {
     Log(LogLevel::kWarning, "spool file " + record.name.ToText() + ": " + error.message +
                                 ", moving it to the rejected ones");
-    return Finish(unknown, RecordState::kRejected, error.message);
+    return finisher_.Finish(unknown, RecordState::kRejected, error.message);
   }
   Log(LogLevel::kError, error.message + ", keeping it in the spool");
   SetApart(record, next.failures + 1);
@@ -240,10 +203,10 @@ std::optional<Delivery::Limited> Delivery::FindLimit(const WaitingRecord& record
   RateLimiter::Promised of_uid;
   for (const UnderWay& other : under_way_) {
     ++of_all.records;
-    of_all.bytes += other.bytes;
-    if (other.record.name.uid != uid) continue;
+    of_all.bytes += other.described.bytes;
+    if (other.waiting().name.uid != uid) continue;
     ++of_uid.records;
-    of_uid.bytes += other.bytes;
+    of_uid.bytes += other.described.bytes;
   }
   if (!limiter_.HasRoom(of_all, record.bytes(), now)) {
     limited_until_ = limiter_.NextRoom(of_all, record.bytes(), now);
@@ -276,14 +239,15 @@ void Delivery::HandOver(const WaitingRecord& record, unsigned failures, const He
   worker_.HandOver(record.id(), header_text, payload);
   WaitingRecord known = record;
   known.SetSeverity(SeverityOf(headers));
-  under_way_.push_back({.record = known,
-                        .classification = std::string(headers[Header::kClassification]),
-                        .event_id = std::string(headers[Header::kEventId]),
-                        .severity = SeverityOf(headers),
-                        .bytes = header_text.size() + payload.size(),
-                        .failures = failures,
-                        .epoch = epoch_,
-                        .since = loop_.clock().Monotonic()});
+  under_way_.push_back(
+      {.described = {.waiting = known,
+                     .classification = std::string(headers[Header::kClassification]),
+                     .event_id = std::string(headers[Header::kEventId]),
+                     .severity = SeverityOf(headers),
+                     .bytes = header_text.size() + payload.size()},
+       .failures = failures,
+       .epoch = epoch_,
+       .since = loop_.clock().Monotonic()});
   if (!overdue_.IsSet()) overdue_.SetAfter(kVerdictTime);
 }
 
@@ -302,7 +266,7 @@ void Delivery::ExpireOldest() {
   for (size_t i = 0; i < kMaxPass; ++i) {
     const WaitingRecord* const oldest = spool_.Oldest();
     if (oldest == nullptr || !IsExpired(*oldest)) break;
-    Finish(Describe(*spool_.TakeOldest()), RecordState::kExpired, "");
+    finisher_.Finish(*spool_.TakeOldest(), RecordState::kExpired, "");
   }
   // Those that failed do not lie in the order of their age, so all are looked at, once a minute.
   const MonotonicTime now = loop_.clock().Monotonic();
@@ -311,111 +275,13 @@ void Delivery::ExpireOldest() {
   const int64_t oldest = WaitingSeconds(now) - settings_.record_expiry * 60;
   for (const WaitingRecord& record :
        spool_.TakeDeferredBefore(static_cast<int32_t>(std::max<int64_t>(oldest, INT32_MIN)))) {
-    Finish(Describe(record), RecordState::kExpired, "");
+    finisher_.Finish(record, RecordState::kExpired, "");
   }
-}
-
-Delivery::UnderWay Delivery::Describe(const WaitingRecord& record) const {
-  UnderWay described;
-  described.record = record;
-  described.bytes = record.bytes();
-  const auto bytes = spool_.Read(record);
-  const auto parts =
-      bytes ? ParseSpoolFile(*bytes, record.name.payload_size) : std::unexpected(bytes.error());
-  DescribeBy(described, parts ? parts->header_text : "");
-  return described;
-}
-
-// What the journal says of a record whose headers are these, if they can be read. Something stands
-// in each field: people and readers of 1.x look at columns.
-void Delivery::DescribeBy(UnderWay& record, std::string_view header_text) {
-  record.classification = "unreadable";
-  record.event_id.assign(kHexIdSize, '0');
-  const auto headers = SplitHeaders(header_text);
-  if (!headers || !CheckHeaders(*headers)) return;
-  record.classification = (*headers)[Header::kClassification];
-  record.event_id = (*headers)[Header::kEventId];
-  record.severity = SeverityOf(*headers);
-}
-
-void Delivery::Finish(const UnderWay& record, RecordState state, std::string_view detail) {
-  AddLine(record, state, detail);
-  spool_.Settle(record.record);
-  finished_.push_back({record.record, state, std::string(detail), ""});
-}
-
-void Delivery::AddLine(const UnderWay& record, RecordState state, std::string_view detail) {
-  const std::string id = record.record.id().ToHex();
-  journal_.Add({.record_id = id,
-                .time = static_cast<uint64_t>(EpochSeconds(loop_.clock().Now())),
-                .classification = record.classification,
-                .event_id = record.event_id,
-                .boot_id = boot_id_,
-                .severity = record.severity,
-                .bytes = record.bytes,
-                .state = state,
-                .detail = detail,
-                .uid = record.record.name.uid});
-}
-
-void Delivery::RemoveFinished() {
-  for (const Finished& finished : finished_) {
-    switch (finished.state) {
-      case RecordState::kDelivered:
-        ++counters_.delivered;
-        break;
-      case RecordState::kRejected:
-        ++counters_.rejected;
-        break;
-      case RecordState::kExpired:
-        ++counters_.expired;
-        break;
-      default:
-        ++counters_.evicted;
-        break;
-    }
-    if (GiveUpFile(finished)) continue;
-    spool_.Occupy(finished.record.blocks());
-    leftover_.push_back(finished);
-  }
-  finished_.clear();
-  const MonotonicTime now = loop_.clock().Monotonic();
-  if (!leftover_.empty() && leftover_due_ <= now) {
-    std::erase_if(leftover_, [this](const Finished& finished) {
-      if (!GiveUpFile(finished)) return false;
-      spool_.Vacate(finished.record.blocks());
-      return true;
-    });
-    leftover_due_ = MonotonicTime::max();
-  }
-  if (!leftover_.empty() && leftover_due_ == MonotonicTime::max()) {
-    leftover_due_ = now + kLeftoverPause;
-    timer_.SetAt(std::min(timer_.when(), leftover_due_));
-  }
-}
-
-// Returns false when the file is still there and may go another time.
-bool Delivery::GiveUpFile(const Finished& finished) {
-  const Status gone = finished.state != RecordState::kRejected
-                          ? spool_.Remove(finished.record)
-                          : spool_.Reject(finished.file_name.empty() ? finished.record.name.ToText()
-                                                                     : finished.file_name,
-                                          finished.detail);
-  if (gone) return true;
-  if (gone.error().code == ErrorCode::kInvalid) {
-    Log(LogLevel::kError, gone.error().message);
-    return true;
-  }
-  if (leftover_.empty()) {
-    Log(LogLevel::kError, gone.error().message + "; trying again, and until then it takes room");
-  }
-  return false;
 }
 
 void Delivery::OnVerdict(const Verdict& verdict) {
-  const auto at = std::find_if(under_way_.begin(), under_way_.end(), [&](const UnderWay& record) {
-    return record.record.id() == verdict.id;
-  });
+  const auto at = std::find_if(under_way_.begin(), under_way_.end(),
+                               [&](const UnderWay& record) { return record.id() == verdict.id; });
   if (at == under_way_.end()) return;
   const UnderWay record = std::move(*at);
   under_way_.erase(at);
@@ -434,12 +300,13 @@ void Delivery::OnVerdict(const Verdict& verdict) {
       detail += verdict.text;
       // Once for a reason, not once for each record that it concerns.
       if (!last_error_ || last_error_->text != detail) {
-        Log(LogLevel::kWarning, "the server refused a record of " + record.classification + ": " +
-                                    detail + "; it is among the rejected ones");
+        Log(LogLevel::kWarning, "the server refused a record of " +
+                                    record.described.classification + ": " + detail +
+                                    "; it is among the rejected ones");
       }
       NoteError(detail);
       first_failures_ = 0;
-      return Finish(record, RecordState::kRejected, detail);
+      return finisher_.Finish(record.described, RecordState::kRejected, detail);
     }
     case Outcome::kLater:
       return OnLater(record, verdict);
@@ -461,7 +328,7 @@ void Delivery::OnAccepted(const UnderWay& record, std::string_view note) {
   first_failures_ = 0;
   workers_lost_ = 0;
   last_success_ = loop_.clock().Now();
-  limiter_.Count(record.record.name.uid, record.bytes, loop_.clock().Monotonic());
+  limiter_.Count(record.waiting().name.uid, record.described.bytes, loop_.clock().Monotonic());
   if (!note.empty()) {
     // Once for a note, not once for each record of the request that it is about.
     if (!last_error_ || last_error_->text != note) {
@@ -469,7 +336,7 @@ void Delivery::OnAccepted(const UnderWay& record, std::string_view note) {
     }
     NoteError(std::string(note));
   }
-  Finish(record, RecordState::kDelivered, note);
+  finisher_.Finish(record.described, RecordState::kDelivered, note);
 }
 
 void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
@@ -486,12 +353,13 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
   const bool is_servers = verdict.code == 0 || (is_operators && !has_delivered_) ||
                           verdict.retry_after > 0 || first_failures_ >= kFailuresOfServer ||
                           failures_ > 0;
-  const std::chrono::milliseconds own_delay = SetApart(record.record, record.failures + 1);
+  const std::chrono::milliseconds own_delay = SetApart(record.waiting(), record.failures + 1);
   limited_until_ = {};  // it does not count as promised any more
   if (!is_servers) {
     if (is_operators && IsNews(KindOf(verdict) + " of one")) {
-      Log(LogLevel::kWarning, "the server did not take a record of " + record.classification +
-                                  ", but others: " + why + "; it is tried again");
+      Log(LogLevel::kWarning, "the server did not take a record of " +
+                                  record.described.classification + ", but others: " + why +
+                                  "; it is tried again");
     }
     return NoteError(why);
   }
@@ -528,7 +396,7 @@ void Delivery::OnOverdue() {
 }
 
 void Delivery::LetUnderWayWait() {
-  for (const UnderWay& record : under_way_) spool_.PutBack(record.record);
+  for (const UnderWay& record : under_way_) spool_.PutBack(record.waiting());
   under_way_.clear();
   limited_until_ = {};
   overdue_.Clear();
@@ -536,7 +404,7 @@ void Delivery::LetUnderWayWait() {
 
 // One of them did it, and nobody knows which.
 void Delivery::SetUnderWayApart() {
-  for (const UnderWay& record : under_way_) SetApart(record.record, record.failures + 1);
+  for (const UnderWay& record : under_way_) SetApart(record.waiting(), record.failures + 1);
   under_way_.clear();
   limited_until_ = {};
   overdue_.Clear();
@@ -571,7 +439,7 @@ void Delivery::NoteError(std::string text) {
 void Delivery::TryNow() {
   not_before_ = {};
   limited_until_ = {};
-  if (!leftover_.empty()) leftover_due_ = {};
+  finisher_.RetryLeftover();
   spool_.ReleaseAll();
 }
 
@@ -594,7 +462,7 @@ bool Delivery::EvictWaiting(size_t count, std::string_view why) {
   for (size_t i = 0; i < count; ++i) {
     const auto oldest = spool_.TakeOldest();
     if (!oldest) return false;
-    Finish(Describe(*oldest), RecordState::kEvicted, why);
+    finisher_.Finish(*oldest, RecordState::kEvicted, why);
   }
   return true;
 }
@@ -603,7 +471,7 @@ void Delivery::Restamp() const {
   // What cannot be stamped keeps the time that it has, which is as good as no clock set.
   const auto restamp = [this](const WaitingRecord& record) { (void)spool_.Restamp(record); };
   spool_.ForEachWaiting(restamp);
-  for (const UnderWay& record : under_way_) restamp(record.record);
+  for (const UnderWay& record : under_way_) restamp(record.waiting());
 }
 
 std::optional<MonotonicTime> Delivery::next_attempt() const {
@@ -623,7 +491,7 @@ void Delivery::SetTimer() {
   const MonotonicTime now = loop_.clock().Monotonic();
   timer_.Clear();
   if (wants_another_pass_) return timer_.SetAt(now);
-  auto wake = leftover_due_;
+  auto wake = MonotonicTime::max();
   // One that is due already waits for something else: a verdict, or consent, whose end is a
   // signal's.
   const auto attempt = next_attempt();

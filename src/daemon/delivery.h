@@ -9,9 +9,8 @@
 // failed goes behind the others and is tried again by its own backoff, so that no number of
 // poisoned ones blocks the rest; one that can never succeed is rejected.
 //
-// One round of the loop: verdicts come in and add their lines to the journal; Offer() and Pump()
-// hand over new records; RemoveFinished() gives up the files of finished ones, once the journal is
-// written.
+// One round of the loop: verdicts come in, and a record that has its last state is the Finisher's
+// from there on; Offer() and Pump() hand over new ones.
 #pragma once
 
 #include <functional>
@@ -23,10 +22,9 @@
 #include "base/event_loop.h"
 #include "config/consent_watch.h"
 #include "config/settings.h"
-#include "daemon/counters.h"
 #include "daemon/delivery_worker.h"
+#include "daemon/finisher.h"
 #include "daemon/rate_limiter.h"
-#include "store/journal.h"
 #include "store/spool.h"
 
 namespace telem {
@@ -39,24 +37,14 @@ class Delivery {
   // A verdict that takes longer will not come; telem-deliver gives up on a request earlier.
   static constexpr std::chrono::seconds kVerdictTime{30};
 
-  // Everything is kept by reference and outlives this. `boot_id` is that of this boot.
-  Delivery(EventLoop& loop, const Settings& settings, Spool& spool, Journal& journal,
-           RateLimiter& limiter, ConsentWatch& consent, Counters& counters, DeliveryWorker::Way way,
-           std::string boot_id);
+  // Everything is kept by reference and outlives this.
+  Delivery(EventLoop& loop, const Settings& settings, Spool& spool, Finisher& finisher,
+           RateLimiter& limiter, ConsentWatch& consent, DeliveryWorker::Way way);
 
   // A record that was taken over this moment: its file is in the spool, its bytes are at hand.
   void Offer(const WaitingRecord& record, std::string_view header_text, std::string_view payload);
   // The same for one whose bytes are only in its file.
   void OfferFromFile(const WaitingRecord& record) { spool_.Append(record); }
-
-  // A record whose sender is told that it was not taken over after all, and why.
-  void Drop(const WaitingRecord& record, std::string_view why);
-
-  // A waiting one that makes room in a full spool.
-  void EvictForRoom(const WaitingRecord& record);
-
-  // A file that was found in the spool and is no record that could be delivered.
-  void RejectFound(const Spool::Found& found);
 
   // For people, who look at single records (SpoolDesk): how far one has come.
   enum class Standing { kWaiting, kUnderWay, kFailed, kFinished };
@@ -78,10 +66,6 @@ class Delivery {
 
   // Hands over what may go now, and sets the timer for the rest.
   void Pump();
-
-  // Gives up the files of records that have their last state, once the journal says so. Files that
-  // the disk does not let go are tried again.
-  void RemoveFinished();
 
   // What an administrator means by SIGHUP: try now, whatever was wrong before.
   void TryNow();
@@ -105,7 +89,7 @@ class Delivery {
   // Records that telem-deliver has and that have no verdict yet.
   size_t under_way() const { return under_way_.size(); }
   // Records that the spool does not count among its waiting ones and that have no last state yet.
-  size_t not_in_spool_list() const { return under_way_.size() + finished_.size(); }
+  size_t not_in_spool_list() const { return under_way_.size() + finisher_.not_counted(); }
 
   struct Trouble {
     std::string text;
@@ -126,24 +110,16 @@ class Delivery {
   std::optional<MonotonicTime> next_attempt() const;
 
  private:
-  // What the journal wants to know of a record, while its file is not at hand.
   struct UnderWay {
-    WaitingRecord record;
-    std::string classification;
-    std::string event_id;
-    unsigned severity = 0;
-    uint64_t bytes = 0;  // headers and payload
+    DescribedRecord described;
     unsigned failures = 0;
     unsigned epoch = 0;  // how many failures of the server there had been
     MonotonicTime since{};
+
+    const RecordId& id() const { return described.id(); }
+    const WaitingRecord& waiting() const { return described.waiting; }
   };
   using Deferred = WaitingList::Deferred;
-  struct Finished {
-    WaitingRecord record;
-    RecordState state;
-    std::string detail;
-    std::string file_name;  // of one that was found and has no name of ours
-  };
   enum class Step { kDone, kStop };
   // Why a record may not go out before `until`: the limit of all is reached, or its uid's share.
   struct Limited {
@@ -151,7 +127,6 @@ class Delivery {
     MonotonicTime until;
   };
 
-  bool GiveUpFile(const Finished& finished);
   bool MayHandOver();
   void Send();
   Step HandOverNext();
@@ -164,10 +139,6 @@ class Delivery {
   std::chrono::milliseconds SetApart(const WaitingRecord& record, unsigned failures);
   void ExpireOldest();
   bool IsExpired(const WaitingRecord& record) const;
-  void Finish(const UnderWay& record, RecordState state, std::string_view detail);
-  void AddLine(const UnderWay& record, RecordState state, std::string_view detail);
-  UnderWay Describe(const WaitingRecord& record) const;
-  static void DescribeBy(UnderWay& record, std::string_view header_text);
 
   void OnVerdict(const Verdict& verdict);
   // `note`: what the server has to say against a request that it took (otlp), mostly nothing.
@@ -187,24 +158,19 @@ class Delivery {
   EventLoop& loop_;
   const Settings& settings_;
   Spool& spool_;
-  Journal& journal_;
+  Finisher& finisher_;
   RateLimiter& limiter_;
   ConsentWatch& consent_;
-  Counters& counters_;
-  const std::string boot_id_;
   DeliveryWorker worker_;
   DeliverySettings target_;  // what the worker was started with
 
   std::vector<UnderWay> under_way_;
   MonotonicTime deferred_expire_{};  // when to look next whether one that failed has expired
-  std::vector<Finished> finished_;
-  std::vector<Finished> leftover_;  // counted, and their files are still there
-  MonotonicTime leftover_due_ = MonotonicTime::max();
-  unsigned failures_ = 0;        // of the server or the way to it, in a row
-  unsigned epoch_ = 0;           // such failures ever
-  unsigned first_failures_ = 0;  // of records that had not failed before, in a row
-  bool has_delivered_ = false;   // a record, since the last failure of the server
-  bool was_operators_ = false;   // that failure was an answer that an operator has to mend
+  unsigned failures_ = 0;            // of the server or the way to it, in a row
+  unsigned epoch_ = 0;               // such failures ever
+  unsigned first_failures_ = 0;      // of records that had not failed before, in a row
+  bool has_delivered_ = false;       // a record, since the last failure of the server
+  bool was_operators_ = false;       // that failure was an answer that an operator has to mend
   std::set<std::string, std::less<>> told_;  // kinds of failure, since delivery last worked
   unsigned workers_lost_ = 0;      // processes that ended with records under way, in a row
   MonotonicTime not_before_{};     // nothing is handed over earlier

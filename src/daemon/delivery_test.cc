@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "base/files.h"
-#include "record/sample_headers.h"
+#include "daemon/delivery_fixture.h"
 
 namespace telem {
 namespace {
@@ -15,44 +15,22 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-// Delivery as it is, with a process at the other end of the socket that gives verdicts by a script,
-// and a clock that the test moves.
-class DeliveryTest : public testing::Test {
+class DeliveryTest : public DeliveryFixture {
  protected:
   void SetUp() override {
-    char path[] = "/tmp/telem-delivery-XXXXXX";
-    ASSERT_NE(::mkdtemp(path), nullptr);
-    folder_ = path;
-    for (const char* name : {"/spool", "/log", "/etc"}) {
-      std::filesystem::create_directory(folder_ + name);
-    }
+    DeliveryFixture::SetUp();
+    Scan();
     settings_.server = "http://server.example/";
     settings_.cainfo = folder_ + "/script";
-    settings_.config_dir = folder_ + "/etc";
-    ASSERT_TRUE(loop_.Open());
-    auto spool = Spool::Open(clock_, folder_ + "/spool", folder_ + "/rejected");
-    auto journal = Journal::Open(folder_ + "/log", 1000);
-    ASSERT_TRUE(spool && journal);
-    spool_.emplace(std::move(*spool));
-    journal_.emplace(std::move(*journal));
-    ASSERT_FALSE(*spool_->ScanSome(10, [](const Spool::Found&) {}));
-    delivery_.emplace(
-        loop_, settings_, *spool_, *journal_, limiter_, consent_, counters_,
-        DeliveryWorker::Way{.socket = folder_ + "/deliver", .program = SCRIPTED_DELIVER},
-        "7d5cb02f-7f11-418a-9386-9b7ae7cf4f25");
     loop_.SetAfterRound([this] {
       (void)journal_->Flush();
-      delivery_->RemoveFinished();
+      finisher_->RemoveFinished();
       delivery_->Pump();
       (void)journal_->Flush();
-      delivery_->RemoveFinished();
+      finisher_->RemoveFinished();
       consent_.StartRound();
     });
     Script("");
-  }
-  void TearDown() override {
-    delivery_.reset();
-    std::filesystem::remove_all(folder_);
   }
 
   void Script(const std::string& lines) {
@@ -64,11 +42,9 @@ class DeliveryTest : public testing::Test {
     headers[Header::kClassification] = classification;
     std::string text;
     AppendHeaders(text, headers);
-    const SpoolFileName name{ids_.Next(clock_.Now()), uid, 1};
-    const auto record = spool_->Put(name, 1, text, "p");
-    ASSERT_TRUE(record);
+    const WaitingRecord record = Put(text, uid);
     ++counters_.accepted;
-    delivery_->Offer(*record, text, "p");
+    delivery_->Offer(record, text, "p");
   }
 
   // Goes round, without moving the clock, until `done` or for as long as a person would wait.
@@ -94,18 +70,6 @@ class DeliveryTest : public testing::Test {
     return static_cast<size_t>(
         std::distance(std::filesystem::directory_iterator(folder_ + "/rejected"), {}));
   }
-
-  std::string folder_;
-  RecordIdSource ids_;
-  FakeClock clock_;
-  EventLoop loop_{clock_};
-  Settings settings_;
-  Counters counters_;
-  ConsentWatch consent_{loop_, settings_};
-  RateLimiter limiter_;
-  std::optional<Spool> spool_;
-  std::optional<Journal> journal_;
-  std::optional<Delivery> delivery_;
 };
 
 TEST_F(DeliveryTest, DeliversWhatItIsOfferedAndGivesUpTheFiles) {

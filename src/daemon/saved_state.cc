@@ -37,6 +37,8 @@ void SetCounter(Counters& counters, std::string_view name, uint64_t value) {
 
 }  // namespace
 
+std::string SavedStateFile(const Settings& settings) { return settings.state_dir + "/state"; }
+
 std::string FormatSavedState(const SavedState& state) {
   std::string out;
   AddLine(out, "saved", MillisecondsOf(state.wall));

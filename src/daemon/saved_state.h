@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "config/settings.h"
 #include "daemon/counters.h"
 
 namespace telem {
@@ -26,6 +27,8 @@ struct SavedState {
 
   std::string limiter_lines;
 };
+
+std::string SavedStateFile(const Settings& settings);
 
 std::string FormatSavedState(const SavedState& state);
 

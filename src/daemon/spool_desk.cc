@@ -111,7 +111,7 @@ Result<SpoolDesk::Teller> SpoolDesk::Serve(const ControlRequest& request) {
   switch (request.command) {
     case ControlCommand::kStatus:
       return [this](std::string& out) {
-        out += parts_.make_status() + "\n";
+        out += parts_.status.MakeStatus() + "\n";
         return false;
       };
     case ControlCommand::kSpoolList:

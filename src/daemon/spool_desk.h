@@ -21,6 +21,7 @@
 #include "daemon/control.h"
 #include "daemon/counters.h"
 #include "daemon/delivery.h"
+#include "daemon/status_teller.h"
 #include "store/journal.h"
 #include "store/spool.h"
 
@@ -38,8 +39,7 @@ class SpoolDesk final : public ControlSession {
     Delivery& delivery;
     Admission& admission;
     Counters& counters;
-    // The status as one JSON object, without a newline.
-    std::function<std::string()> make_status;
+    const StatusTeller& status;
   };
 
   SpoolDesk(const Parts& parts, const Peer& peer);
