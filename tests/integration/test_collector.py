@@ -715,6 +715,20 @@ def test_what_is_stored_can_be_shown(start, folder):
     assert [record["payload"] == payload.decode() for record in seen] == [True] * 3
 
 
+@pytest.mark.skipif(paths.is_sanitized(), reason="sanitizers take memory of their own")
+def test_a_search_holds_one_page_of_payloads_at_a_time(server):
+    """Matches of a prefix are sorted; with their payloads that took as much memory as they have."""
+    payload = os.urandom(256 * 1024).hex().encode()
+    for _ in range(60):
+        assert server.post(payload)[0] == 201
+    before = server.memory_kib("VmHWM")
+    for query in ({"classification": "org.example/*"}, {"created_in_days": 1}, {"severity": 1}):
+        page = server.page(limit=1000, **query)
+        assert len(page["records"]) == 4
+        assert page["next"]
+    assert server.memory_kib("VmHWM") - before < 24 * 1024
+
+
 def own_address():
     """This machine's address on some network, or None."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

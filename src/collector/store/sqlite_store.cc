@@ -37,7 +37,7 @@ size_t JsonSize(std::string_view payload) {
   return payload.size() + 5 * static_cast<size_t>(std::ranges::count_if(payload, IsControl));
 }
 
-// Up to so many index entries are fetched and sorted.
+// Of the matches of one condition so many are counted; more are many.
 constexpr int64_t kFew = 5000;
 
 // Text in the database is printable ASCII, so this is above all that starts with the same prefix.
@@ -53,11 +53,14 @@ std::string_view PrefixOf(const RecordQuery& query) {
   return prefix;
 }
 
-// Parameters by number, so that each condition can be used alone.
+// Conditions that an index answers. Parameters by number, so that each can be used alone.
 constexpr std::string_view kCreatedSince = "creation_timestamp >= ?1";
+constexpr std::string_view kClassification = "classification = ?2";
 constexpr std::string_view kPrefix = "classification >= ?2 AND classification < ?3";
+constexpr std::string_view kMachine = "machine_id = ?4";
 
-void BindQuery(SqliteStatement& statement, const RecordQuery& query, std::string_view prefix_end) {
+void BindIndexed(SqliteStatement& statement, const RecordQuery& query,
+                 std::string_view prefix_end) {
   if (query.created_since) {
     statement.BindInteger(1, static_cast<int64_t>(*query.created_since));
   }
@@ -69,6 +72,7 @@ void BindQuery(SqliteStatement& statement, const RecordQuery& query, std::string
       statement.BindText(2, *query.classification);
     }
   }
+  if (query.machine_id) statement.BindText(4, *query.machine_id);
 }
 
 // Only once it is certain that the database is ours.
@@ -218,17 +222,43 @@ Result<RecordPage> SqliteStore::Find(const RecordQuery& query) {
   return page;
 }
 
-Result<bool> SqliteStore::MatchesFew(std::string_view condition, const RecordQuery& query) {
+Result<int64_t> SqliteStore::CountMatches(std::string_view condition, const RecordQuery& query,
+                                          int64_t limit) {
   std::string sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE ";
   sql += condition;
   sql += " LIMIT ";
-  AppendSigned(sql, kFew + 1);
+  AppendSigned(sql, limit);
   sql += ')';
   TELEM_TRY(SqliteStatement count, reading_.Prepare(sql));
   const std::string prefix_end = IsPrefixQuery(query) ? AfterAllWithPrefix(PrefixOf(query)) : "";
-  BindQuery(count, query, prefix_end);
+  BindIndexed(count, query, prefix_end);
   TELEM_CHECK(count.Step());
-  return count.Integer(0) <= kFew;
+  return count.Integer(0);
+}
+
+Result<std::string_view> SqliteStore::ChooseWay(const RecordQuery& query) {
+  std::string_view way = "NOT INDEXED";
+  int64_t fewest = kFew + 2;
+  const auto consider = [&](std::string_view condition, std::string_view index,
+                            bool is_by_id) -> Status {
+    TELEM_TRY(const int64_t matches, CountMatches(condition, query, std::min(fewest, kFew + 1)));
+    if (matches < fewest && (is_by_id || matches <= kFew)) {
+      fewest = matches;
+      way = index;
+    }
+    return {};
+  };
+  // The matches of one value stand in an index by id, and those of a range have to be sorted.
+  if (query.machine_id) TELEM_CHECK(consider(kMachine, "INDEXED BY records_by_machine", true));
+  if (query.classification) {
+    const bool is_range = IsPrefixQuery(query);
+    TELEM_CHECK(consider(is_range ? kPrefix : kClassification,
+                         "INDEXED BY records_by_classification", !is_range));
+  }
+  if (query.created_since) {
+    TELEM_CHECK(consider(kCreatedSince, "INDEXED BY records_by_creation", false));
+  }
+  return way;
 }
 
 Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
@@ -237,34 +267,27 @@ Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
     where += where.empty() ? " WHERE " : " AND ";
     where += condition;
   };
-  // A range needs its matches sorted by id, so its index is worth it only where they are few; the
-  // unary plus keeps SQLite from using it elsewhere.
-  if (query.created_since) {
-    TELEM_TRY(const bool few, MatchesFew(kCreatedSince, query));
-    add(few ? "creation_timestamp >= ?1" : "+creation_timestamp >= ?1");
-  }
-  if (IsPrefixQuery(query)) {
-    TELEM_TRY(const bool few, MatchesFew(kPrefix, query));
-    add(few ? kPrefix : "+classification >= ?2 AND +classification < ?3");
-  } else if (query.classification) {
-    add("classification = ?2");
-  }
-  if (query.machine_id) add("machine_id = ?4");
+  if (query.created_since) add(kCreatedSince);
+  if (query.classification) add(IsPrefixQuery(query) ? kPrefix : kClassification);
+  if (query.machine_id) add(kMachine);
   if (query.severity) add("severity = ?5");
   if (query.build) add("build = ?6");
   if (query.from_id) add("id >= ?7");
   if (query.before_id) add("id < ?8");
 
+  // Ids first: where matches have to be sorted, their payloads must not be, which may be half a
+  // gigabyte.
   std::string sql = "SELECT id, received, ";
   sql += kHeaderColumns;
   sql += query.with_payload ? ", payload" : ", length(payload)";
-  sql += " FROM records";
+  sql += " FROM records WHERE id IN (SELECT id FROM records ";
+  TELEM_TRY(const std::string_view way, ChooseWay(query));
+  sql += way;
   sql += where;
-  sql += " ORDER BY id DESC LIMIT ?9";
+  sql += " ORDER BY id DESC LIMIT ?9) ORDER BY id DESC";
   TELEM_TRY(SqliteStatement statement, reading_.Prepare(sql));
   const std::string prefix_end = IsPrefixQuery(query) ? AfterAllWithPrefix(PrefixOf(query)) : "";
-  BindQuery(statement, query, prefix_end);
-  if (query.machine_id) statement.BindText(4, *query.machine_id);
+  BindIndexed(statement, query, prefix_end);
   std::string severity;
   if (query.severity) {
     AppendSigned(severity, *query.severity);

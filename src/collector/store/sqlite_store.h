@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "collector/store/record_store.h"
 #include "collector/store/siphash.h"
@@ -32,8 +33,11 @@ class SqliteStore final : public RecordStore {
   uint64_t DigestOf(const IncomingRecord& record) const;
 
   Result<RecordPage> Search(const RecordQuery& query);
-  // Whether so few records match that sorting them beats walking through all by id.
-  Result<bool> MatchesFew(std::string_view condition, const RecordQuery& query);
+  // Which index, if any, leads to the matches by the shortest way. SQLite knows no numbers of
+  // matches, and its guesses may mean a walk through all records.
+  Result<std::string_view> ChooseWay(const RecordQuery& query);
+  // How many records match `condition`; no more than `limit` are counted.
+  Result<int64_t> CountMatches(std::string_view condition, const RecordQuery& query, int64_t limit);
   bool HasTimeLeft() const;
 
   // Add's.

@@ -217,6 +217,25 @@ TEST_F(SqliteStoreTest, EndsASearchThatTakesTooLong) {
   EXPECT_EQ(page.error().code, ErrorCode::kTooLarge);
 }
 
+// SQLite preferred a walk through all records to the index of times, and the index of
+// classifications, which is long, to that of machines.
+TEST_F(SqliteStoreTest, GoesByTheIndexWithTheFewestMatches) {
+  std::vector<IncomingRecord> records;
+  for (uint64_t i = 0; i < 2000; ++i) {
+    records.push_back(Sample("x"));
+    records.back().creation_timestamp += i;
+  }
+  records[0].headers[Header::kMachineId] = "other";
+  records[1].headers[Header::kClassification] = "org.example/other/one";
+  const uint64_t last = records.back().creation_timestamp;
+  ASSERT_TRUE(store_->Add(records));
+  Open(milliseconds(0));  // so that a search which walks through all of them fails
+  EXPECT_EQ(FindIds({.created_since = last}), Ids({2000}));
+  EXPECT_EQ(FindIds({.created_since = last + 1}), Ids());
+  EXPECT_EQ(FindIds({.classification = "org.example/test/one", .machine_id = "other"}), Ids({1}));
+  EXPECT_EQ(FindIds({.classification = "org.example/o*", .from_id = 1}), Ids({2}));
+}
+
 TEST_F(SqliteStoreTest, FindsNothingMoreOnceItIsStopped) {
   store_->StopFinding();
   const auto page = store_->Find({});
