@@ -153,6 +153,25 @@ def test_filters(browser, collector):
     wait_until(has_rows(browser, "org.example/test/four", *everything))
 
 
+def test_a_filter_that_matches_nothing_looks_at_each_record_once(browser, collector):
+    """The page asked for all records since the first, every two seconds, while the list was empty."""
+    post(collector)
+    browser.open("?severity=4")
+    wait_until(lambda: browser.text("#nomatch"))
+    for classification in ("org.example/test/two", "org.example/test/three"):
+        post(collector, classification=classification)
+    seen = []
+
+    def asks_for_the_next():
+        seen.extend(browser.requested())
+        return any("from_id=4&" in url + "&" for url in seen)
+
+    wait_until(asks_for_the_next)
+    assert not any("from_id=1&" in url + "&" for url in seen)
+    post(collector, classification="org.example/test/four", severity="4")
+    wait_until(has_rows(browser, "org.example/test/four"))
+
+
 def test_a_filter_is_in_the_address(browser, collector):
     post(collector, machine_id="m-1")
     post(collector, classification="org.example/test/two", machine_id="m-2")

@@ -13,6 +13,7 @@ export interface ApiRecord {
 export interface ApiPage {
   records: ApiRecord[];
   next: number | null;
+  newest: number; // id of the newest record there was, matching or not
 }
 
 export interface Filter {

@@ -51,7 +51,7 @@ function text(value: ApiRecord[string]): string {
 
 // ---- the list ----
 
-let newest = 0; // id of the newest record in the list
+let newest = 0; // id of the newest record that is in the list or does not match
 let next: number | null = null; // where older records go on
 let isStale = true; // the list is not that of the filter, so nothing can be added to it
 let isAway = false;
@@ -103,12 +103,12 @@ function replaceAll(page: ApiPage): void {
   ++listNumber;
   ui.records.replaceChildren(...page.records.map((record) => row(record, false)));
   next = page.next;
-  newest = page.records[0]?.id ?? 0;
+  newest = page.newest;
 }
 
 function addNew(page: ApiPage): void {
   ui.records.prepend(...page.records.map((record) => row(record, true)));
-  newest = page.records[0]?.id ?? newest;
+  newest = page.newest;
   while (ui.records.childElementCount > MAX_ROWS) ui.records.lastElementChild?.remove();
   const last = ui.records.lastElementChild?.querySelector("a");
   if (ui.records.childElementCount === MAX_ROWS && last) next = Number(last.hash.slice(1));

@@ -53,6 +53,7 @@ struct RecordQuery {
 struct RecordPage {
   std::vector<StoredRecord> records;
   std::optional<int64_t> next;  // `before_id` of the page that follows, where one does
+  int64_t newest = 0;           // id of the newest record there was, matching or not
 };
 
 class RecordStore {

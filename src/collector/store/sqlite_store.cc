@@ -299,6 +299,7 @@ Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
   statement.BindInteger(9, query.limit + 1);  // one more tells whether a page follows
 
   RecordPage page;
+  TELEM_TRY(page.newest, reading_.QueryInteger("SELECT max(id) FROM records"));
   size_t bytes = 0;
   while (true) {
     TELEM_TRY(const bool has_row, statement.Step());
@@ -310,6 +311,7 @@ Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
       page.next = page.records.back().id;
       break;
     }
+    page.newest = std::max(page.newest, record.id);  // it may have come in since
     page.records.push_back(std::move(record));
   }
   return page;

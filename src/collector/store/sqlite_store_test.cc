@@ -186,6 +186,17 @@ TEST_F(SqliteStoreTest, SaysThatNoPageFollowsWhenTheLastIsFull) {
   EXPECT_FALSE(store_->Find({.limit = 1})->next);
 }
 
+// Who asks again and again for what is new would otherwise search everything again where nothing
+// matched.
+TEST_F(SqliteStoreTest, SaysWhichRecordIsTheNewest) {
+  EXPECT_EQ(store_->Find({})->newest, 0);
+  Add(Sample("x"));
+  Add(Sample("y"));
+  EXPECT_EQ(store_->Find({})->newest, 2);
+  EXPECT_EQ(store_->Find({.build = "none has this"})->newest, 2);
+  EXPECT_EQ(store_->Find({.before_id = 2})->newest, 2);
+}
+
 TEST_F(SqliteStoreTest, EndsAPageBeforeItGrowsTooLarge) {
   const std::string payload(size_t{1024} * 1024, 'x');
   for (int i = 0; i < 4; ++i) {
