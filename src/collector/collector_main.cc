@@ -138,7 +138,7 @@ Status Serve(const CollectorSettings& settings, const sigset_t& ending) {
   auto store = OpenStore(settings);
   if (!store) return WithContext("store", std::move(store.error()));
   const SystemClock clock;
-  RecordWriter writer(**store, kMaxRecordsWaiting);
+  RecordWriter writer(**store, clock, kMaxRecordsWaiting);
   RecordReader reader(**store, kMaxSearchesWaiting);
   Collector collector(settings.tids, writer, reader, clock);
   const HttpLimits limits{.body = settings.max_payload * 1024};

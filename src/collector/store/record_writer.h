@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "collector/store/record_store.h"
 
@@ -21,7 +22,7 @@ class RecordWriter {
   using Done = std::function<void(const IncomingRecord&, const Result<Receipt>&)>;
 
   // `max_waiting` records may wait at a time, besides those in the commit under way.
-  RecordWriter(RecordStore& store, size_t max_waiting);
+  RecordWriter(RecordStore& store, const Clock& clock, size_t max_waiting);
   ~RecordWriter();
   RecordWriter(const RecordWriter&) = delete;
   RecordWriter& operator=(const RecordWriter&) = delete;
@@ -33,7 +34,8 @@ class RecordWriter {
   // Commits what waits, calls each `done`, ends the thread. May be repeated.
   void Stop();
 
-  // Why the last commit failed; nothing when it succeeded.
+  // Why the last commit failed; nothing when it succeeded, or was tried so long ago that only
+  // another one can tell.
   std::optional<Error> LastFailure() const;
 
  private:
@@ -51,6 +53,7 @@ class RecordWriter {
   void Commit(const Batch& batch);
 
   RecordStore& store_;
+  const Clock& clock_;
   const size_t max_waiting_;
 
   mutable std::mutex mutex_;
@@ -58,6 +61,7 @@ class RecordWriter {
   Batch waiting_;
   bool stopping_ = false;
   std::optional<Error> last_failure_;
+  MonotonicTime failed_at_;
 
   std::thread thread_;
 };
