@@ -192,6 +192,67 @@ def test_details_lead_to_the_same_machine(browser, collector):
     wait_until(has_rows(browser, "org.example/test/one"))
 
 
+def test_only_these_leaves_out_what_merely_starts_so(browser, collector):
+    post(collector, classification="org.example/test/one")
+    post(collector, classification="org.example/test/one-more")
+    browser.open("#1")
+    wait_until(lambda: browser.text("#details-title") == "Record 1")
+    browser.run("[...document.querySelectorAll('#headers button')]"
+                ".find(b => b.textContent === 'only these').click()")
+    wait_until(has_rows(browser, "org.example/test/one"))
+    browser.driver.refresh()
+    wait_until(has_rows(browser, "org.example/test/one"))
+
+
+def test_back_leads_to_the_filter_that_the_address_says(browser, collector):
+    post(collector, machine_id="m-1")
+    post(collector, classification="org.example/test/two", machine_id="m-2")
+    browser.open("?machine=m-1")
+    wait_until(has_rows(browser, "org.example/test/one"))
+    browser.click("#records a")
+    wait_until(lambda: browser.text("#details-title") == "Record 1")
+    fill(browser, "#machine", "m-2")
+    wait_until(has_rows(browser, "org.example/test/two"))
+    browser.driver.back()
+    assert browser.driver.current_url.endswith("/?machine=m-1")
+    wait_until(has_rows(browser, "org.example/test/one"))
+    assert browser.run("return document.getElementById('machine').value") == "m-1"
+    wait_until(lambda: browser.text("#details") is None)
+
+
+def answer(browser, status, message):
+    """Has the page get this answer to all that it asks from now on."""
+    browser.run("window.fetch = () => Promise.resolve(new Response(JSON.stringify("
+                "{message: arguments[1]}), {status: arguments[0]}))", status, message)
+
+
+def test_rows_of_the_last_filter_do_not_look_like_those_of_this_one(browser, collector):
+    post(collector)
+    browser.open()
+    wait_until(lambda: rows(browser))
+    look = ("const l = document.getElementById('records');"
+            "return [l.getAttribute('aria-busy'), getComputedStyle(l).opacity]")
+    assert browser.run(look) == ["false", "1"]
+    browser.run("window.fetch = () => new Promise(() => {})")
+    fill(browser, "#machine", "m-2")
+    wait_until(lambda: browser.run(look) == ["true", "0.5"])
+
+
+def test_says_why_the_collector_will_not_search(browser, collector):
+    post(collector)
+    browser.open()
+    wait_until(lambda: rows(browser))
+    fill(browser, "#classification", "\u00e4")
+    wait_until(lambda: browser.text("#trouble"))
+    assert browser.text("#trouble").startswith("The collector says: classification: ")
+    assert browser.text("#state") == "trouble"
+    browser.click("#clear")
+    wait_until(lambda: browser.text("#state") == "live")
+    answer(browser, 503, "too many searches at once")
+    browser.click("#records a")
+    wait_until(lambda: browser.text("#payload") == "The collector says: too many searches at once")
+
+
 def test_older_records_are_a_click_away(browser, collector):
     for number in range(130):
         post(collector, b"%d" % number, classification=f"org.example/test/n{number}")

@@ -17,7 +17,7 @@ export interface ApiPage {
 }
 
 export interface Filter {
-  classification: string; // starts with
+  classification: string; // what it starts with, or all of it in quotes
   machine: string;
   severity: string;
 }
@@ -52,7 +52,8 @@ export function listRecords(
   range: { from?: number; before?: number },
 ): Promise<ApiPage> {
   const query = new URLSearchParams({ payload: "false", limit: "100" });
-  if (filter.classification) query.set("classification", `${filter.classification}*`);
+  const [, whole] = /^"(.+)"$/.exec(filter.classification) ?? [];
+  if (filter.classification) query.set("classification", whole ?? `${filter.classification}*`);
   if (filter.machine) query.set("machine_id", filter.machine);
   if (filter.severity) query.set("severity", filter.severity);
   if (range.from !== undefined) query.set("from_id", String(range.from));

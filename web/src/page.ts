@@ -54,7 +54,7 @@ function text(value: ApiRecord[string]): string {
 let newest = 0; // id of the newest record that is in the list or does not match
 let next: number | null = null; // where older records go on
 let isStale = true; // the list is not that of the filter, so nothing can be added to it
-let isAway = false;
+let trouble: "" | "away" | "trouble" = ""; // "away": it does not answer
 let isPaused = false;
 let timer: number | undefined;
 let listNumber = 0; // counts the lists that were begun anew
@@ -126,8 +126,9 @@ function showState(): void {
   ui.nothing.hidden = isStale || !isEmpty || isFiltered();
   ui.nomatch.hidden = isStale || !isEmpty || !isFiltered();
   ui.clear.hidden = !isFiltered();
-  ui.trouble.hidden = !isAway;
-  const state = isAway ? "away" : isPaused ? "paused" : "live";
+  ui.trouble.hidden = !trouble;
+  ui.records.setAttribute("aria-busy", String(isStale));
+  const state = trouble || (isPaused ? "paused" : "live");
   ui.state.textContent = state;
   ui.state.dataset.state = state;
   ui.pause.textContent = isPaused ? "Resume" : "Pause";
@@ -135,13 +136,17 @@ function showState(): void {
   markSelected();
 }
 
+// What the collector answered in place of records; undefined where it did not answer.
+function collectorsWords(error: unknown): string | undefined {
+  return error instanceof ApiError ? `The collector says: ${visible(error.message)}` : undefined;
+}
+
 function showTrouble(error: unknown): void {
-  isAway = true;
+  const words = collectorsWords(error);
+  trouble = words ? "trouble" : "away";
   ui.trouble.textContent =
-    error instanceof ApiError
-      ? `The collector says: ${visible(error.message)}`
-      : `The collector has not answered since ${shortTime(lastContact / 1000)}. ` +
-        "Trying again every few seconds.";
+    words ?? `The collector has not answered since ${shortTime(lastContact / 1000)}. ` +
+    "Trying again every few seconds.";
 }
 
 // Asks for the filter's list, or for what is newer than the list, and sees to it that the next
@@ -162,7 +167,7 @@ async function load(): Promise<void> {
     if (isWhole) replaceAll(page);
     else addNew(page);
     isStale = false;
-    isAway = false;
+    trouble = "";
     lastContact = Date.now();
   } catch (error) {
     if (mine !== generation) return;
@@ -175,7 +180,7 @@ async function load(): Promise<void> {
 function schedule(): void {
   window.clearTimeout(timer);
   if (isPaused || document.hidden) return;
-  timer = window.setTimeout(load, isAway ? RETRY_MS : POLL_MS);
+  timer = window.setTimeout(load, trouble ? RETRY_MS : POLL_MS);
 }
 
 async function loadOlder(): Promise<void> {
@@ -206,7 +211,7 @@ function headerValue(record: ApiRecord, header: string): Node[] {
     case "creation_timestamp":
       return [make("span", "", value), make("span", "note", longTime(Number(value)))];
     case "classification":
-      return [make("span", "", value), filterButton("only these", ui.classification, value)];
+      return [make("span", "", value), filterButton("only these", ui.classification, `"${value}"`)];
     case "machine_id":
       return [make("span", "", value), filterButton("only this machine", ui.machine, value)];
     default:
@@ -271,9 +276,9 @@ async function openFromAddress(): Promise<void> {
     if (shownId !== id) return;
     if (record) showRecord(record);
     else showMissing(id, "There is no such record.");
-  } catch {
+  } catch (error) {
     if (shownId !== id) return;
-    showMissing(id, "The collector does not answer.");
+    showMissing(id, collectorsWords(error) ?? "The collector does not answer.");
   }
   ui.details.scrollTop = 0;
   ui.details.focus({ preventScroll: true });
@@ -294,9 +299,17 @@ function filterChanged(): void {
   for (const [name, value] of Object.entries(currentFilter())) if (value) query.set(name, value);
   const search = String(query);
   history.replaceState(null, "", location.pathname + (search && `?${search}`) + location.hash);
+  beginAnew();
+}
+
+function beginAnew(): void {
+  searched = location.search;
   isStale = true;
+  showState();
   void load();
 }
+
+let searched = location.search; // the part of the address with the filter that the list is for
 
 function readFilterFromAddress(): void {
   const query = new URLSearchParams(location.search);
@@ -361,6 +374,12 @@ document.addEventListener("visibilitychange", () => {
   else void load();
 });
 window.addEventListener("hashchange", () => void openFromAddress());
+window.addEventListener("popstate", () => {
+  if (location.search === searched) return; // only another record: what is being typed stays
+  readFilterFromAddress();
+  beginAnew();
+  void openFromAddress(); // where more than the fragment differs, there is no hashchange
+});
 
 ui.howto.textContent =
   "sudo mkdir -p /etc/telemetrics; " +
