@@ -1,7 +1,13 @@
 """The page, in a real browser."""
 
 import http.client
+import http.server
 import os
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+import threading
 import time
 
 import pytest
@@ -47,6 +53,43 @@ def test_says_how_to_begin_while_nothing_has_come_in(browser):
     assert browser.text("#state") == "live"
 
 
+class Prefixed(http.server.BaseHTTPRequestHandler):
+    """A reverse proxy that has the collector behind /telemetry/."""
+
+    collector = None
+
+    def do_GET(self):
+        host, port = self.collector.url.split("/")[2].split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection.request("GET", self.path.removeprefix("/telemetry"))
+        answer = connection.getresponse()
+        body = answer.read()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.headers["Content-Type"])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        connection.close()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_says_how_to_begin_behind_a_proxy_with_a_folder_of_its_own(browser, collector):
+    handler = type("Handler", (Prefixed,), {"collector": collector})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        page = f"http://127.0.0.1:{proxy.server_address[1]}/telemetry/"
+        try:
+            browser.driver.get(page + "?machine=x")
+            wait_until(lambda: browser.text("#nomatch"))
+            browser.click("#clear")
+            assert f"server = {page}v2/collector" in wait_until(lambda: browser.text("#howto"))
+        finally:
+            browser.driver.get("about:blank")
+            proxy.shutdown()
+
+
 def test_records_appear_by_themselves(browser, collector):
     browser.open()
     wait_until(lambda: browser.text("#howto"))
@@ -62,8 +105,43 @@ def test_records_appear_by_themselves(browser, collector):
     assert browser.run("return window.sameDocument")
 
 
+def test_the_first_hour_of_a_day_is_00(tmp_path):
+    """Asked for no am and pm, browsers of 2023 and Node of today call it 24 in American English."""
+    node, esbuild = shutil.which("node"), shutil.which("esbuild")
+    if node is None or esbuild is None:
+        pytest.skip("node and esbuild are not both here")
+    source = pathlib.Path(__file__).parents[2] / "web/src/format.ts"
+    subprocess.run([esbuild, source, "--format=cjs", "--log-level=warning",
+                    f"--outfile={tmp_path}/format.js"], check=True)
+    told = subprocess.run(
+        [node, "-p", "const f = require('./format.js'); [f.shortTime(0), f.longTime(0)].join('\\n')"],
+        cwd=tmp_path, env={**os.environ, "TZ": "UTC", "LC_ALL": "en_US.UTF-8"},
+        check=True, capture_output=True, text=True).stdout
+    assert "00:00:00" in told
+    assert "24:00" not in told
+
+
+def test_a_time_says_its_day_once_that_is_over(browser, collector):
+    post(collector)
+    browser.open()
+    time_alone = wait_until(lambda: browser.text("#records .received"))
+    assert len(time_alone) == 8
+    browser.run("const D = Date; window.Date = class extends D {"
+                " constructor(...a) { if (a.length) super(...a); else super(D.now() + 86400e3); } }")
+    wait_until(lambda: browser.text("#records .received").endswith(", " + time_alone))
+
+
+def test_a_time_of_another_year_says_which(browser, collector):
+    post(collector)
+    with sqlite3.connect(collector.store) as store:
+        store.execute("UPDATE records SET received = 1000000000000")
+    store.close()
+    browser.open()
+    assert wait_until(lambda: browser.text("#records .received")) == "Sep 9, 2001"
+
+
 def test_a_record_shows_every_header_and_its_payload(browser, collector):
-    payload = b"Crash Report:\n\ttab \0 nul \x1b[31m\n<b>bold</b>\xe2\x80\xae end"
+    payload = b"Crash Report:\n\ttab \0 nul \x1b[31m\n<b>bold</b>\xe2\x80\xae \xd8\x9c \xc2\xad end"
     fields = post(collector, payload)
     browser.open()
     wait_until(lambda: rows(browser))
@@ -77,7 +155,7 @@ def test_a_record_shows_every_header_and_its_payload(browser, collector):
     for name in names[1:]:
         assert shown[name] == fields[name], name
     assert browser.run("return document.getElementById('payload').textContent") == (
-        "Crash Report:\n\ttab \\x00 nul \\x1b[31m\n<b>bold</b>\\u202e end")
+        "Crash Report:\n\ttab \\x00 nul \\x1b[31m\n<b>bold</b>\\u202e \\u061c \\xad end")
     [link] = browser.run("return [document.getElementById('raw').getAttribute('href')]")
     assert link == "api/records?from_id=1&cursor=2"
 
@@ -264,6 +342,19 @@ def test_older_records_are_a_click_away(browser, collector):
     assert browser.text("#older") is None
 
 
+def test_older_records_come_without_the_keyboard_being_lost(browser, collector):
+    for number in range(210):
+        post(collector, b"%d" % number)
+    browser.open()
+    wait_until(lambda: len(rows(browser)) == 100)
+    browser.run("document.getElementById('older').focus()")
+    browser.press("\ue007")
+    wait_until(lambda: len(rows(browser)) == 200)
+    assert browser.run("return document.activeElement.id") == "older"
+    browser.press("\ue007")
+    wait_until(lambda: len(rows(browser)) == 210)
+
+
 def test_more_news_than_a_page_leaves_no_gap(browser, collector):
     post(collector)
     browser.open()
@@ -283,6 +374,9 @@ def test_pauses_and_goes_on(browser, collector):
     wait_until(lambda: rows(browser))
     browser.click("#pause")
     assert browser.text("#state") == "paused"
+    # A button whose name says what it does is not "pressed" as well.
+    assert browser.run("const b = document.getElementById('pause');"
+                       "return [b.textContent, b.getAttribute('aria-pressed')]") == ["Resume", None]
     browser.requested()
     post(collector, classification="org.example/test/two")
     assert stays(lambda: len(rows(browser)) == 1, 3)
@@ -375,6 +469,25 @@ def test_works_with_the_keyboard_alone(browser, collector):
     browser.press(escape)
     assert browser.text("#details") is None
     assert browser.run(focused) == "#2"
+
+
+def test_what_a_record_covers_is_out_of_reach_of_the_keyboard(browser, collector):
+    post(collector)
+    browser.resize(390, 800)
+    browser.open("#1")
+    wait_until(lambda: rows(browser))
+    wait_until(lambda: browser.run("return document.activeElement.id") == "details")
+    reached = set()
+    for _ in range(12):
+        browser.press("\ue004")
+        reached.add(browser.run("return document.activeElement.closest('#details, body').id"))
+        reached.add(browser.run("return document.activeElement.id"))
+    assert "close" in reached
+    assert not reached & {"pause", "classification", "older"}
+    assert not browser.run("return document.querySelector('#records a').checkVisibility("
+                           "{visibilityProperty: true})")
+    browser.press("\ue00c")
+    wait_until(lambda: browser.run("return document.activeElement.hash") == "#1")
 
 
 def test_a_record_that_is_not_there_says_so(browser):

@@ -119,7 +119,21 @@ function addOlder(page: ApiPage): void {
   next = page.next;
 }
 
+let today = new Date().toDateString();
+
+// The list says of today's records the time alone, which a page that is open over night would say
+// of yesterday's, too.
+function noticeMidnight(): void {
+  const day = new Date().toDateString();
+  if (day === today) return;
+  today = day;
+  for (const time of ui.records.querySelectorAll("time")) {
+    time.textContent = shortTime(Date.parse(time.dateTime) / 1000);
+  }
+}
+
 function showState(): void {
+  noticeMidnight();
   const isEmpty = ui.records.childElementCount === 0;
   ui.columns.hidden = isEmpty;
   ui.older.hidden = next === null || ui.records.childElementCount >= MAX_ROWS;
@@ -132,7 +146,6 @@ function showState(): void {
   ui.state.textContent = state;
   ui.state.dataset.state = state;
   ui.pause.textContent = isPaused ? "Resume" : "Pause";
-  ui.pause.setAttribute("aria-pressed", String(isPaused));
   markSelected();
 }
 
@@ -183,10 +196,13 @@ function schedule(): void {
   timer = window.setTimeout(load, trouble ? RETRY_MS : POLL_MS);
 }
 
+// In place of a button that is disabled, which loses the keyboard's focus.
+let isLoadingOlder = false;
+
 async function loadOlder(): Promise<void> {
-  if (next === null) return;
+  if (next === null || isLoadingOlder) return;
   const list = listNumber;
-  ui.older.disabled = true;
+  isLoadingOlder = true;
   try {
     const page = await listRecords(currentFilter(), { before: next });
     // It may have grown at its top meanwhile, but must not be another list.
@@ -194,7 +210,7 @@ async function loadOlder(): Promise<void> {
   } catch (error) {
     showTrouble(error);
   }
-  ui.older.disabled = false;
+  isLoadingOlder = false;
   showState();
 }
 
@@ -383,7 +399,7 @@ window.addEventListener("popstate", () => {
 
 ui.howto.textContent =
   "sudo mkdir -p /etc/telemetrics; " +
-  `printf '[settings]\\nserver = ${location.origin}/v2/collector\\n' | ` +
+  `printf '[settings]\\nserver = ${new URL("v2/collector", location.href)}\\n' | ` +
   "sudo tee -a /etc/telemetrics/telemetrics.conf\n" +
   "sudo telemd &      # where it runs already: sudo pkill -HUP telemd\n" +
   "hprobe";
