@@ -54,7 +54,7 @@ constexpr int kExitConfig = 78;  // EX_CONFIG of sysexits.h
 
 constexpr size_t kMaxRecordsWaiting = 1000;
 constexpr size_t kMaxSearchesWaiting = 32;
-constexpr milliseconds kSearchLimit{2000};
+constexpr SearchLimits kSearchLimits{.page = milliseconds(500), .step = milliseconds(2000)};
 constexpr milliseconds kStopGrace{500};
 constexpr timespec kStallCheck{.tv_sec = 10, .tv_nsec = 0};
 
@@ -129,7 +129,7 @@ void RaiseDescriptorLimit(rlim_t wanted) {
 Result<std::unique_ptr<SqliteStore>> OpenStore(const CollectorSettings& settings) {
   const std::string path = settings.store.substr(kSqlitePrefix.size());
   TELEM_CHECK(EnsureFolder(std::filesystem::path(path).parent_path(), 0750));
-  return SqliteStore::Open(path, kSearchLimit);
+  return SqliteStore::Open(path, kSearchLimits);
 }
 
 // Serves until a signal of `ending` comes.

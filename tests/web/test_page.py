@@ -355,6 +355,24 @@ def test_older_records_come_without_the_keyboard_being_lost(browser, collector):
     wait_until(lambda: len(rows(browser)) == 210)
 
 
+def test_a_search_that_ends_early_goes_on_by_itself(browser, collector):
+    """As that for something rare in a store of millions does."""
+    post(collector)
+    browser.open()
+    wait_until(lambda: rows(browser))
+    browser.run("const real = window.fetch; window.fetch = url => url.includes('cursor=')"
+                " ? new Promise(resolve => window.goOn = () => resolve(real(url)))"
+                " : Promise.resolve(new Response('{\"records\":[],\"next\":2,\"newest\":1}'))")
+    fill(browser, "#severity", "1")
+    wait_until(lambda: browser.text("#older") == "Searching older records…")
+    wait_until(lambda: rows(browser) == [])
+    assert browser.text("#nomatch") is None
+    wait_until(lambda: browser.run("return window.goOn !== undefined"))
+    browser.run("window.goOn()")
+    wait_until(has_rows(browser, "org.example/test/one"))
+    assert browser.text("#older") is None
+
+
 def test_more_news_than_a_page_leaves_no_gap(browser, collector):
     post(collector)
     browser.open()

@@ -31,6 +31,8 @@ export const HEADERS = [
 // The answer was an answer, but no good one: the sentence is the collector's.
 export class ApiError extends Error {}
 
+export const PAGE_RECORDS = 100;
+
 const TIMEOUT_MS = 10_000;
 
 async function get(query: URLSearchParams): Promise<ApiPage> {
@@ -51,7 +53,7 @@ export function listRecords(
   filter: Filter,
   range: { from?: number; before?: number },
 ): Promise<ApiPage> {
-  const query = new URLSearchParams({ payload: "false", limit: "100" });
+  const query = new URLSearchParams({ payload: "false", limit: String(PAGE_RECORDS) });
   const [, whole] = /^"(.+)"$/.exec(filter.classification) ?? [];
   if (filter.classification) query.set("classification", whole ?? `${filter.classification}*`);
   if (filter.machine) query.set("machine_id", filter.machine);

@@ -2,7 +2,7 @@
 //
 // Records are foreign text. They reach the document by textContent only.
 
-import { ApiError, ApiPage, ApiRecord, Filter, HEADERS } from "./api";
+import { ApiError, ApiPage, ApiRecord, Filter, HEADERS, PAGE_RECORDS } from "./api";
 import { fetchRecord, listRecords, queryForOne } from "./api";
 import { longTime, severityName, shortTime, size, visible } from "./format";
 
@@ -119,6 +119,9 @@ function addOlder(page: ApiPage): void {
   next = page.next;
 }
 
+// In place of a button that is disabled, which loses the keyboard's focus.
+let isLoadingOlder = false;
+
 let today = new Date().toDateString();
 
 // The list says of today's records the time alone, which a page that is open over night would say
@@ -137,8 +140,9 @@ function showState(): void {
   const isEmpty = ui.records.childElementCount === 0;
   ui.columns.hidden = isEmpty;
   ui.older.hidden = next === null || ui.records.childElementCount >= MAX_ROWS;
+  ui.older.textContent = isLoadingOlder ? "Searching older records…" : "Older records";
   ui.nothing.hidden = isStale || !isEmpty || isFiltered();
-  ui.nomatch.hidden = isStale || !isEmpty || !isFiltered();
+  ui.nomatch.hidden = isStale || !isEmpty || !isFiltered() || next !== null;
   ui.clear.hidden = !isFiltered();
   ui.trouble.hidden = !trouble;
   ui.records.setAttribute("aria-busy", String(isStale));
@@ -188,6 +192,7 @@ async function load(): Promise<void> {
   }
   showState();
   schedule();
+  if (!trouble && !isPaused) void loadOlder(PAGE_RECORDS);
 }
 
 function schedule(): void {
@@ -196,17 +201,20 @@ function schedule(): void {
   timer = window.setTimeout(load, trouble ? RETRY_MS : POLL_MS);
 }
 
-// In place of a button that is disabled, which loses the keyboard's focus.
-let isLoadingOlder = false;
-
-async function loadOlder(): Promise<void> {
-  if (next === null || isLoadingOlder) return;
-  const list = listNumber;
+// Until the list has `wanted` rows: a page may come back short of that, or empty, where the collector
+// had long to search.
+async function loadOlder(wanted: number): Promise<void> {
+  if (isLoadingOlder) return;
   isLoadingOlder = true;
   try {
-    const page = await listRecords(currentFilter(), { before: next });
-    // It may have grown at its top meanwhile, but must not be another list.
-    if (list === listNumber && !isStale) addOlder(page);
+    while (next !== null && ui.records.childElementCount < wanted && !isStale) {
+      showState();
+      const list = listNumber;
+      const page = await listRecords(currentFilter(), { before: next });
+      // It may have grown at its top meanwhile, but must not be another list.
+      if (list === listNumber && !isStale) addOlder(page);
+      if (document.hidden) break;
+    }
   } catch (error) {
     showTrouble(error);
   }
@@ -382,7 +390,9 @@ ui.pause.addEventListener("click", () => {
   if (!isPaused) void load();
   else schedule();
 });
-ui.older.addEventListener("click", () => void loadOlder());
+ui.older.addEventListener("click", () => {
+  void loadOlder(ui.records.childElementCount + PAGE_RECORDS);
+});
 ui.close.addEventListener("click", closeDetails);
 document.addEventListener("keydown", keyPressed);
 document.addEventListener("visibilitychange", () => {

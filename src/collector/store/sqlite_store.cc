@@ -40,6 +40,9 @@ size_t JsonSize(std::string_view payload) {
 // Of the matches of one condition so many are counted; more are many.
 constexpr int64_t kFew = 5000;
 
+// Up to so many records, matching or not, are looked at in one step of a search.
+constexpr int64_t kStepRecords = 20'000;
+
 // Text in the database is printable ASCII, so this is above all that starts with the same prefix.
 std::string AfterAllWithPrefix(std::string_view prefix) { return std::string(prefix) + '\x7f'; }
 
@@ -106,9 +109,9 @@ StoredRecord ReadRow(const SqliteStatement& row, bool with_payload) {
 }  // namespace
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
-                                                       std::chrono::milliseconds search_limit) {
+                                                       const SearchLimits& search_limits) {
   std::unique_ptr<SqliteStore> store(new SqliteStore);
-  store->search_limit_ = search_limit;
+  store->limits_ = search_limits;
   const auto open = [&]() -> Status {
     TELEM_TRY(store->writing_,
               SqliteDatabase::Open(path, SqliteDatabase::Access::kReadWriteCreate));
@@ -210,13 +213,11 @@ Result<std::vector<Receipt>> SqliteStore::Add(std::span<const IncomingRecord> re
   return receipts;
 }
 
-bool SqliteStore::HasTimeLeft() const {
-  return !stop_finding_ && steady_clock::now() < search_end_;
-}
+bool SqliteStore::HasTimeLeft() const { return !stop_finding_ && steady_clock::now() < step_end_; }
 
 Result<RecordPage> SqliteStore::Find(const RecordQuery& query) {
   if (stop_finding_) return Fail(ErrorCode::kBusy, "stopping");
-  search_end_ = steady_clock::now() + search_limit_;
+  step_end_ = steady_clock::now() + limits_.step;
   auto page = Search(query);
   if (!page && stop_finding_) return Fail(ErrorCode::kBusy, "stopping");
   return page;
@@ -236,7 +237,7 @@ Result<int64_t> SqliteStore::CountMatches(std::string_view condition, const Reco
   return count.Integer(0);
 }
 
-Result<std::string_view> SqliteStore::ChooseWay(const RecordQuery& query) {
+Result<SqliteStore::Way> SqliteStore::ChooseWay(const RecordQuery& query) {
   std::string_view way = "NOT INDEXED";
   int64_t fewest = kFew + 2;
   const auto consider = [&](std::string_view condition, std::string_view index,
@@ -258,7 +259,7 @@ Result<std::string_view> SqliteStore::ChooseWay(const RecordQuery& query) {
   if (query.created_since) {
     TELEM_CHECK(consider(kCreatedSince, "INDEXED BY records_by_creation", false));
   }
-  return way;
+  return Way{.index = way, .is_short = fewest <= kFew};
 }
 
 Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
@@ -272,47 +273,59 @@ Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
   if (query.machine_id) add(kMachine);
   if (query.severity) add("severity = ?5");
   if (query.build) add("build = ?6");
-  if (query.from_id) add("id >= ?7");
-  if (query.before_id) add("id < ?8");
+  add("id >= ?7");
+  add("id < ?8");
 
   // Ids first: where matches have to be sorted, their payloads must not be, which may be half a
   // gigabyte.
+  TELEM_TRY(const Way way, ChooseWay(query));
   std::string sql = "SELECT id, received, ";
   sql += kHeaderColumns;
   sql += query.with_payload ? ", payload" : ", length(payload)";
   sql += " FROM records WHERE id IN (SELECT id FROM records ";
-  TELEM_TRY(const std::string_view way, ChooseWay(query));
-  sql += way;
+  sql += way.index;
   sql += where;
   sql += " ORDER BY id DESC LIMIT ?9) ORDER BY id DESC";
   TELEM_TRY(SqliteStatement statement, reading_.Prepare(sql));
   const std::string prefix_end = IsPrefixQuery(query) ? AfterAllWithPrefix(PrefixOf(query)) : "";
-  BindIndexed(statement, query, prefix_end);
   std::string severity;
-  if (query.severity) {
-    AppendSigned(severity, *query.severity);
-    statement.BindText(5, severity);
-  }
-  if (query.build) statement.BindText(6, *query.build);
-  if (query.from_id) statement.BindInteger(7, *query.from_id);
-  if (query.before_id) statement.BindInteger(8, *query.before_id);
-  statement.BindInteger(9, query.limit + 1);  // one more tells whether a page follows
+  if (query.severity) AppendSigned(severity, *query.severity);
 
   RecordPage page;
   TELEM_TRY(page.newest, reading_.QueryInteger("SELECT max(id) FROM records"));
+  TELEM_TRY(const int64_t oldest, reading_.QueryInteger("SELECT min(id) FROM records"));
+  const int64_t last = std::max(query.from_id.value_or(0), oldest);
+  int64_t before = std::min(query.before_id.value_or(INT64_MAX), page.newest + 1);
+  const steady_clock::time_point page_end = steady_clock::now() + limits_.page;
   size_t bytes = 0;
-  while (true) {
-    TELEM_TRY(const bool has_row, statement.Step());
-    if (!has_row) break;
-    StoredRecord record = ReadRow(statement, query.with_payload);
-    bytes += JsonSize(record.payload);
-    if (static_cast<int>(page.records.size()) == query.limit ||
-        (bytes > kPageBytes && !page.records.empty())) {
-      page.next = page.records.back().id;
-      break;
+  while (before > last) {
+    const int64_t first = way.is_short ? last : std::max(last, before - kStepRecords);
+    statement.Reset();
+    BindIndexed(statement, query, prefix_end);
+    if (query.severity) statement.BindText(5, severity);
+    if (query.build) statement.BindText(6, *query.build);
+    statement.BindInteger(7, first);
+    statement.BindInteger(8, before);
+    // One more tells whether a page follows.
+    statement.BindInteger(9, query.limit + 1 - static_cast<int64_t>(page.records.size()));
+    step_end_ = steady_clock::now() + limits_.step;
+    while (true) {
+      TELEM_TRY(const bool has_row, statement.Step());
+      if (!has_row) break;
+      StoredRecord record = ReadRow(statement, query.with_payload);
+      bytes += JsonSize(record.payload);
+      if (static_cast<int>(page.records.size()) == query.limit ||
+          (bytes > kPageBytes && !page.records.empty())) {
+        page.next = page.records.back().id;
+        return page;
+      }
+      page.records.push_back(std::move(record));
     }
-    page.newest = std::max(page.newest, record.id);  // it may have come in since
-    page.records.push_back(std::move(record));
+    before = first;
+    if (before > last && steady_clock::now() >= page_end) {
+      page.next = before;
+      return page;
+    }
   }
   return page;
 }

@@ -19,9 +19,10 @@ class SqliteStoreTest : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  void Open(milliseconds search_limit) {
+  void Open(milliseconds search_limit) { Open({.page = search_limit, .step = search_limit}); }
+  void Open(const SearchLimits& limits) {
     store_.reset();
-    auto store = SqliteStore::Open(path(), search_limit);
+    auto store = SqliteStore::Open(path(), limits);
     ASSERT_TRUE(store) << store.error().message;
     store_ = *std::move(store);
   }
@@ -215,6 +216,36 @@ TEST_F(SqliteStoreTest, EndsAPageBeforeItGrowsTooLarge) {
   EXPECT_EQ(without->records[0].payload_size, payload.size());
 }
 
+// From some size of the store on, a search for what is rare was answered "narrow it down" for ever.
+TEST_F(SqliteStoreTest, SearchesAStoreOfAnySizePageByPage) {
+  std::vector<IncomingRecord> records;
+  for (uint64_t i = 0; i < 45'000; ++i) {
+    records.push_back(Sample("x"));
+    records.back().creation_timestamp += i;
+  }
+  for (const size_t rare : {1, 2, 30'000}) records[rare - 1].headers[Header::kBuild] = "rare";
+  ASSERT_TRUE(store_->Add(records));
+  Open({.page = milliseconds(0), .step = milliseconds(10'000)});
+  for (const auto& classification :
+       {std::optional<std::string>(), std::optional<std::string>("org.*"),
+        std::optional<std::string>("org.example/test/one")}) {
+    RecordQuery query{.classification = classification, .build = "rare", .limit = 2};
+    Ids seen;
+    int pages = 0;
+    do {
+      const auto page = store_->Find(query);
+      ASSERT_TRUE(page) << page.error().message;
+      for (const StoredRecord& record : page->records) seen.push_back(record.id);
+      query.before_id = page->next;
+      ++pages;
+    } while (query.before_id);
+    EXPECT_EQ(seen, Ids({30'000, 2, 1}));
+    EXPECT_EQ(pages, 3);
+    query.from_id = 44'000;
+    EXPECT_FALSE(store_->Find(query)->next);
+  }
+}
+
 TEST_F(SqliteStoreTest, EndsASearchThatTakesTooLong) {
   std::vector<IncomingRecord> records;
   for (uint64_t i = 0; i < 5000; ++i) {
@@ -255,7 +286,8 @@ TEST_F(SqliteStoreTest, FindsNothingMoreOnceItIsStopped) {
 }
 
 TEST_F(SqliteStoreTest, SharesItsFileWithAnotherProcess) {
-  auto other = SqliteStore::Open(path(), milliseconds(10'000));
+  auto other =
+      SqliteStore::Open(path(), {.page = milliseconds(10'000), .step = milliseconds(10'000)});
   ASSERT_TRUE(other) << other.error().message;
   const IncomingRecord record = Sample("x");
   Add(record);
@@ -290,7 +322,8 @@ TEST_F(SqliteStoreTest, StoresAllOfABatchOrNothing) {
 }
 
 TEST(SqliteStoreOpenTest, SaysWhichFileItCannotOpen) {
-  const auto store = SqliteStore::Open("/nowhere/records.db", milliseconds(1));
+  const auto store =
+      SqliteStore::Open("/nowhere/records.db", {.page = milliseconds(1), .step = milliseconds(1)});
   ASSERT_FALSE(store);
   EXPECT_TRUE(store.error().message.starts_with("/nowhere/records.db: ")) << store.error().message;
 }
