@@ -349,6 +349,23 @@ def test_nonsense_is_refused_and_disturbs_nobody(server, data):
     assert server.post()[0] == 201
 
 
+@pytest.mark.parametrize("framing", [
+    b"Content-Length: 3\r\nContent-Length: 50\r\n", b"Content-Length: 3\r\nContent-Length: 3\r\n",
+    b"Content-Length: 50\r\nTransfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip\r\n", b"Transfer-Encoding: gzip, chunked\r\n",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+], ids=range(6))
+def test_a_body_that_two_may_end_in_two_places_is_refused(server, framing):
+    """Behind a proxy that reads its length differently, its rest would be another request."""
+    with server.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n"
+                           b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, fields, body, rest = read_answer(connection)
+        assert (status, fields["connection"]) == (400, "close")
+        assert json.loads(body) == {"message": "the length of the body is not clear"}
+        assert rest + connection.recv(65536) == b""
+
+
 def test_a_slow_sender_keeps_nobody_waiting(server):
     connections = [server.connect() for _ in range(200)]
     for connection in connections:

@@ -57,6 +57,21 @@ size_t AnnouncedLength(std::span<const HttpField> headers) {
   return 0;
 }
 
+// Whether all that read these headers agree on where the body ends; else what a proxy takes for a
+// body could be a request to us. The library takes the first length, and `chunked` before any.
+bool HasClearLength(std::span<const HttpField> headers) {
+  int lengths = 0;
+  for (const HttpField& header : headers) {
+    if (SameHttpName(header.name, "Content-Length")) {
+      ++lengths;
+    } else if (SameHttpName(header.name, "Transfer-Encoding")) {
+      ++lengths;
+      if (!SameHttpName(header.value, "chunked")) return false;
+    }
+  }
+  return lengths <= 1;
+}
+
 }  // namespace
 
 // The library's side: C functions, and nothing but conversions in them.
@@ -196,7 +211,9 @@ HttpExchange* HttpServer::Begin(MHD_Connection* connection, const char* url, con
   MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, AppendField,
                               &exchange->parameters_);
   const size_t length = AnnouncedLength(exchange->headers_);
-  if (length > std::max(limits_.body, kMaxDiscarded)) {
+  if (!HasClearLength(exchange->headers_)) {
+    exchange->response_ = handler_.Refusal(400, "the length of the body is not clear");
+  } else if (length > std::max(limits_.body, kMaxDiscarded)) {
     exchange->response_ = handler_.Refusal(413, "the body is too large");
   } else if (length <= limits_.body) {
     exchange->body_.reserve(std::min(length, limits_.connection_memory));
