@@ -795,6 +795,28 @@ def test_one_address_may_not_take_all_connections(folder):
         process.stdout.close()
 
 
+def test_this_machine_may_take_more_also_where_it_is_served_by_ipv6(folder):
+    """A proxy on this machine that speaks IPv4 is ::ffff:127.0.0.1 there."""
+    if not socket.has_ipv6 or not pathlib.Path("/proc/net/if_inet6").exists():
+        pytest.skip("there is no IPv6 here")
+    process = subprocess.Popen(
+        [paths.TELEM_COLLECTOR, "--listen", "[::]:0", "--store", f"sqlite:{folder}/r.db"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    port = int(process.stdout.readline().decode().rstrip("/\n").rsplit(":", 1)[1])
+    connections = []
+    try:
+        for _ in range(110):
+            connections.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+            connections[-1].sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connections[-1].recv(9) == b"HTTP/1.1 "
+    finally:
+        for connection in connections:
+            connection.close()
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+        process.stdout.close()
+
+
 def test_lists_without_payloads_say_their_size(server):
     server.post(b"x" * 1000)
     [record] = server.records(payload="false")

@@ -34,7 +34,10 @@ std::string AddressText(const sockaddr* address) {
     ::inet_ntop(AF_INET, &v4->sin_addr, text.data(), text.size());
   } else if (address->sa_family == AF_INET6) {
     const auto* v6 = reinterpret_cast<const sockaddr_in6*>(address);
-    if (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) return "";
+    // 127.0.0.1 at a socket of IPv6 is ::ffff:127.0.0.1.
+    const bool is_v4_loopback =
+        IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127;
+    if (is_v4_loopback || IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) return "";
     ::inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size());
   }
   return text.data();
