@@ -530,6 +530,21 @@ def test_starts_with_the_store_of_an_earlier_run(start):
     assert [record["payload"] for record in server.records()] == ["after", "before"]
 
 
+def test_says_nothing_is_stored_that_goes_into_a_removed_file(start, folder):
+    """SQLite goes on writing into it, and what was acknowledged was gone with the next start."""
+    server = start()
+    assert server.post()[0] == 201
+    for path in folder.glob("records.db*"):
+        path.unlink()
+    answer, body = server.ask("POST", "/", b"x", headers())
+    assert answer.status == 503, body
+    assert "removed" in json.loads(server.ask("GET", "/healthz")[1])["message"]
+    assert server.stop()[0] == 0
+    server = start()
+    assert server.post()[0] == 201
+    assert len(server.records()) == 1
+
+
 def test_keeps_its_files_from_other_users(server):
     server.post()
     for path in server.store.parent.glob("records.db*"):

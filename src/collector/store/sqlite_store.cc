@@ -190,6 +190,10 @@ Result<Receipt> SqliteStore::AddOne(const IncomingRecord& record) {
 
 Result<std::vector<Receipt>> SqliteStore::AddInTransaction(
     std::span<const IncomingRecord> records) {
+  // What goes into a file without a name is lost with the next start.
+  if (!writing_.IsAtItsPath()) {
+    return Fail(ErrorCode::kIo, "its file was removed or replaced; it takes a restart");
+  }
   TELEM_CHECK(writing_.Execute("BEGIN IMMEDIATE"));
   std::vector<Receipt> receipts;
   receipts.reserve(records.size());
