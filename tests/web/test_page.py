@@ -373,17 +373,37 @@ def test_a_search_that_ends_early_goes_on_by_itself(browser, collector):
     assert browser.text("#older") is None
 
 
-def test_more_news_than_a_page_leaves_no_gap(browser, collector):
+def test_more_news_than_a_page_leaves_no_gap_and_the_reader_in_place(browser, collector):
     post(collector)
     browser.open()
     wait_until(lambda: rows(browser))
+    browser.run("document.querySelector('#records a').focus()")
     browser.click("#pause")
     for number in range(120):
         post(collector, b"%d" % number, classification=f"org.example/test/n{number}")
     browser.click("#pause")
-    wait_until(lambda: len(rows(browser)) == 100)
-    browser.click("#older")
     wait_until(lambda: len(rows(browser)) == 121)
+    assert rows(browser) == [f"org.example/test/n{number}" for number in range(119, -1, -1)] + [
+        "org.example/test/one"]
+    assert browser.run("return document.activeElement.hash") == "#1"
+
+
+def test_more_news_than_the_list_holds_begins_it_anew(browser, collector):
+    post(collector)
+    browser.open()
+    wait_until(lambda: rows(browser))
+    browser.click("#pause")
+    with sqlite3.connect(collector.store) as store:
+        columns, = store.execute("SELECT group_concat(name) FROM pragma_table_info('records')"
+                                  " WHERE name != 'id'").fetchone()
+        store.execute(f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2100)"
+                      f" INSERT INTO records ({columns}) SELECT {columns} FROM records, n")
+    store.close()
+    browser.click("#pause")
+    wait_until(lambda: len(rows(browser)) == 100)
+    assert browser.run("return document.querySelector('#records a').hash") == "#2101"
+    browser.click("#older")
+    wait_until(lambda: len(rows(browser)) == 200)
 
 
 def test_pauses_and_goes_on(browser, collector):

@@ -175,8 +175,14 @@ async function load(): Promise<void> {
     const filter = currentFilter();
     let page = await listRecords(filter, isStale ? {} : { from: newest + 1 });
     let isWhole = isStale;
+    // More than a page may be new. A list that starts anew takes the reader's place away, and one
+    // with a gap would be worse.
+    while (!isWhole && page.next !== null && page.records.length < MAX_ROWS) {
+      if (mine !== generation) return;
+      const rest = await listRecords(filter, { from: newest + 1, before: page.next });
+      page = { ...page, records: [...page.records, ...rest.records], next: rest.next };
+    }
     if (!isWhole && page.next !== null) {
-      // More than a page is new: a list with a gap would be worse than one that starts anew.
       page = await listRecords(filter, {});
       isWhole = true;
     }
