@@ -388,17 +388,36 @@ def test_more_news_than_a_page_leaves_no_gap_and_the_reader_in_place(browser, co
     assert browser.run("return document.activeElement.hash") == "#1"
 
 
+def multiply(collector, times):
+    """Has so many copies of its records come in."""
+    with sqlite3.connect(collector.store) as store:
+        columns, = store.execute("SELECT group_concat(name) FROM pragma_table_info('records')"
+                                 " WHERE name != 'id'").fetchone()
+        store.execute(f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {times})"
+                      f" INSERT INTO records ({columns}) SELECT {columns} FROM records, n")
+    store.close()
+
+
+def test_a_list_that_can_hold_no_more_says_so(browser, collector):
+    """It ended like one that is complete."""
+    post(collector)
+    multiply(collector, 2000)
+    browser.open()
+    wait_until(lambda: len(rows(browser)) == 100)
+    assert browser.text("#full") is None
+    for count in range(200, 2001, 100):
+        browser.click("#older")
+        wait_until(lambda: len(rows(browser)) == count)
+    assert browser.text("#older") is None
+    assert "2000" in browser.text("#full")
+
+
 def test_more_news_than_the_list_holds_begins_it_anew(browser, collector):
     post(collector)
     browser.open()
     wait_until(lambda: rows(browser))
     browser.click("#pause")
-    with sqlite3.connect(collector.store) as store:
-        columns, = store.execute("SELECT group_concat(name) FROM pragma_table_info('records')"
-                                  " WHERE name != 'id'").fetchone()
-        store.execute(f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2100)"
-                      f" INSERT INTO records ({columns}) SELECT {columns} FROM records, n")
-    store.close()
+    multiply(collector, 2100)
     browser.click("#pause")
     wait_until(lambda: len(rows(browser)) == 100)
     assert browser.run("return document.querySelector('#records a').hash") == "#2101"

@@ -26,6 +26,7 @@ const ui = {
   columns: element("columns"),
   records: element<HTMLOListElement>("records"),
   older: element<HTMLButtonElement>("older"),
+  full: element("full"),
   nothing: element("nothing"),
   howto: element("howto"),
   nomatch: element("nomatch"),
@@ -139,7 +140,9 @@ function showState(): void {
   noticeMidnight();
   const isEmpty = ui.records.childElementCount === 0;
   ui.columns.hidden = isEmpty;
-  ui.older.hidden = next === null || ui.records.childElementCount >= MAX_ROWS;
+  const isFull = ui.records.childElementCount >= MAX_ROWS;
+  ui.older.hidden = next === null || isFull;
+  ui.full.hidden = next === null || !isFull;
   ui.older.textContent = isLoadingOlder ? "Searching older records…" : "Older records";
   ui.nothing.hidden = isStale || !isEmpty || isFiltered();
   ui.nomatch.hidden = isStale || !isEmpty || !isFiltered() || next !== null;
@@ -413,6 +416,8 @@ window.addEventListener("popstate", () => {
   void openFromAddress(); // where more than the fragment differs, there is no hashchange
 });
 
+ui.full.textContent =
+  `There are older records, but no more than ${MAX_ROWS} are listed here: a filter leads to them.`;
 ui.howto.textContent =
   "sudo mkdir -p /etc/telemetrics; " +
   `printf '[settings]\\nserver = ${new URL("v2/collector", location.href)}\\n' | ` +
