@@ -282,6 +282,22 @@ def test_only_these_leaves_out_what_merely_starts_so(browser, collector):
     wait_until(has_rows(browser, "org.example/test/one"))
 
 
+def test_details_that_cover_the_list_make_way_for_what_they_filter(browser, collector):
+    """On a telephone the button seemed to do nothing."""
+    post(collector, machine_id="m-1")
+    post(collector, classification="org.example/test/two", machine_id="m-2")
+    browser.resize(390, 800)
+    browser.open("#1")
+    wait_until(lambda: browser.text("#details-title") == "Record 1")
+    browser.run("[...document.querySelectorAll('#headers button')]"
+                ".find(b => b.textContent === 'only this machine').click()")
+    wait_until(lambda: browser.text("#details") is None)
+    wait_until(has_rows(browser, "org.example/test/one"))
+    assert browser.driver.current_url.endswith("/?machine=m-1")
+    browser.driver.back()
+    wait_until(lambda: browser.text("#details-title") == "Record 1")
+
+
 def test_back_leads_to_the_filter_that_the_address_says(browser, collector):
     post(collector, machine_id="m-1")
     post(collector, classification="org.example/test/two", machine_id="m-2")

@@ -256,6 +256,8 @@ function filterButton(label: string, input: HTMLInputElement, value: string): HT
   const button = make("button", "inline", label) as HTMLButtonElement;
   button.type = "button";
   button.addEventListener("click", () => {
+    // Where there is no room for both, the list is what was asked for.
+    if (getComputedStyle(ui.records).visibility === "hidden") closeDetails();
     input.value = value;
     filterChanged();
   });
