@@ -643,6 +643,12 @@ def check_recovery(server, taken):
     assert set(taken) | {event_id} == found
 
 
+def said(server):
+    """The next line of its log."""
+    ready, _, _ = select.select([server.process.stderr], [], [], 30)
+    return server.process.stderr.readline().decode() if ready else "nothing"
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small file system")
 def test_a_full_disk_is_a_state_that_it_comes_back_from(start, folder):
     disk = folder / "disk"
@@ -660,7 +666,7 @@ def test_a_full_disk_is_a_state_that_it_comes_back_from(start, folder):
         next(recovery)
         ballast.unlink()
         next(recovery, None)
-        assert server.stop() == (0, "")
+        assert server.stop()[0] == 0
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 
@@ -671,9 +677,12 @@ def test_a_file_size_limit_is_a_state_that_it_comes_back_from(start):
     taken = wait_until_full(server)
     recovery = check_recovery(server, taken)
     next(recovery)
+    assert said(server).startswith("telem-collector: records cannot be stored, and their senders are"
+                                   " told to try again: ")
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE,
                      (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     next(recovery, None)
+    assert said(server) == "telem-collector: records are stored again\n"
 
 
 # ---- what it shows ----

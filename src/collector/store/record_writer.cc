@@ -40,6 +40,11 @@ void RecordWriter::Stop() {
 
 std::optional<Error> RecordWriter::LastFailure() const {
   const std::lock_guard lock(mutex_);
+  return last_failure_;
+}
+
+std::optional<Error> RecordWriter::RecentFailure() const {
+  const std::lock_guard lock(mutex_);
   if (clock_.Monotonic() - failed_at_ >= kFailureLasts) return std::nullopt;
   return last_failure_;
 }

@@ -34,9 +34,11 @@ class RecordWriter {
   // Commits what waits, calls each `done`, ends the thread. May be repeated.
   void Stop();
 
-  // Why the last commit failed; nothing when it succeeded, or was tried so long ago that only
-  // another one can tell.
+  // Why the last commit failed; nothing when it succeeded.
   std::optional<Error> LastFailure() const;
+
+  // The same, but nothing when that was so long ago that only another commit can tell.
+  std::optional<Error> RecentFailure() const;
 
  private:
   struct Batch {

@@ -100,9 +100,10 @@ TEST(RecordWriterTest, ForgetsAFailureThatNoRecordHasConfirmedForAMinute) {
       {}, [&](const IncomingRecord&, const Result<Receipt>&) { answered.release(); }));
   answered.acquire();
   clock.Advance(std::chrono::seconds(59));
-  EXPECT_TRUE(writer.LastFailure());
+  EXPECT_TRUE(writer.RecentFailure());
   clock.Advance(std::chrono::seconds(1));
-  EXPECT_FALSE(writer.LastFailure());
+  EXPECT_FALSE(writer.RecentFailure());
+  EXPECT_TRUE(writer.LastFailure());
 }
 
 }  // namespace
