@@ -314,10 +314,10 @@ def test_back_leads_to_the_filter_that_the_address_says(browser, collector):
     wait_until(lambda: browser.text("#details") is None)
 
 
-def answer(browser, status, message):
+def answer(browser, status, kind, text):
     """Has the page get this answer to all that it asks from now on."""
-    browser.run("window.fetch = () => Promise.resolve(new Response(JSON.stringify("
-                "{message: arguments[1]}), {status: arguments[0]}))", status, message)
+    browser.run("const [status, kind, text] = arguments; window.fetch = () => Promise.resolve("
+                "new Response(text, {status, headers: {'Content-Type': kind}}))", status, kind, text)
 
 
 def test_rows_of_the_last_filter_do_not_look_like_those_of_this_one(browser, collector):
@@ -342,9 +342,24 @@ def test_says_why_the_collector_will_not_search(browser, collector):
     assert browser.text("#state") == "trouble"
     browser.click("#clear")
     wait_until(lambda: browser.text("#state") == "live")
-    answer(browser, 503, "too many searches at once")
+    answer(browser, 503, "application/json", '{"message": "too many searches at once"}')
     browser.click("#records a")
     wait_until(lambda: browser.text("#payload") == "The collector says: too many searches at once")
+
+
+def test_says_that_a_proxy_wants_a_log_in_again(browser, collector):
+    """It said that the collector does not answer, for which there is nothing that a reader can do."""
+    post(collector)
+    browser.open()
+    wait_until(lambda: rows(browser))
+    for status in (401, 200):  # asked for a password, or led to a page with a form
+        answer(browser, status, "text/html", "<h1>Log in</h1>")
+        wait_until(lambda: f"answered {status}" in (browser.text("#trouble") or ""))
+        assert "Reload" in browser.text("#trouble")
+        assert browser.text("#state") == "trouble"
+    answer(browser, 502, "text/html", "<h1>Bad Gateway</h1>")
+    wait_until(lambda: "answered 502" in browser.text("#trouble"))
+    assert "not to reach the collector" in browser.text("#trouble")
 
 
 def test_older_records_are_a_click_away(browser, collector):
@@ -378,7 +393,8 @@ def test_a_search_that_ends_early_goes_on_by_itself(browser, collector):
     wait_until(lambda: rows(browser))
     browser.run("const real = window.fetch; window.fetch = url => url.includes('cursor=')"
                 " ? new Promise(resolve => window.goOn = () => resolve(real(url)))"
-                " : Promise.resolve(new Response('{\"records\":[],\"next\":2,\"newest\":1}'))")
+                " : Promise.resolve(new Response('{\"records\":[],\"next\":2,\"newest\":1}',"
+                " {headers: {'Content-Type': 'application/json'}}))")
     fill(browser, "#severity", "1")
     wait_until(lambda: browser.text("#older") == "Searching older records…")
     wait_until(lambda: rows(browser) == [])

@@ -28,7 +28,7 @@ export const HEADERS = [
   "board_name", "cpu_model", "bios_version", "event_id",
 ] as const;
 
-// The answer was an answer, but no good one: the sentence is the collector's.
+// The answer was an answer, but no good one: the sentence says so to people.
 export class ApiError extends Error {}
 
 export const PAGE_RECORDS = 100;
@@ -40,8 +40,16 @@ async function get(query: URLSearchParams): Promise<ApiPage> {
   const timeout = window.setTimeout(() => abort.abort(), TIMEOUT_MS);
   try {
     const response = await fetch(`api/records?${query}`, { signal: abort.signal });
+    if (!response.headers.get("Content-Type")?.startsWith("application/json")) {
+      throw new ApiError(
+        `Not the collector but a proxy before it answered ${response.status}. ` +
+          (response.status < 500
+            ? "Reload this page: it may want you to log in again."
+            : "It seems not to reach the collector."),
+      );
+    }
     const answer = await response.json();
-    if (!response.ok) throw new ApiError(String(answer.message));
+    if (!response.ok) throw new ApiError(`The collector says: ${answer.message}`);
     return answer;
   } finally {
     window.clearTimeout(timeout);

@@ -156,13 +156,13 @@ function showState(): void {
   markSelected();
 }
 
-// What the collector answered in place of records; undefined where it did not answer.
-function collectorsWords(error: unknown): string | undefined {
-  return error instanceof ApiError ? `The collector says: ${visible(error.message)}` : undefined;
+// What was answered in place of records; undefined where there was no answer.
+function answerInWords(error: unknown): string | undefined {
+  return error instanceof ApiError ? visible(error.message) : undefined;
 }
 
 function showTrouble(error: unknown): void {
-  const words = collectorsWords(error);
+  const words = answerInWords(error);
   trouble = words ? "trouble" : "away";
   ui.trouble.textContent =
     words ?? `The collector has not answered since ${shortTime(lastContact / 1000)}. ` +
@@ -313,7 +313,7 @@ async function openFromAddress(): Promise<void> {
     else showMissing(id, "There is no such record.");
   } catch (error) {
     if (shownId !== id) return;
-    showMissing(id, collectorsWords(error) ?? "The collector does not answer.");
+    showMissing(id, answerInWords(error) ?? "The collector does not answer.");
   }
   ui.details.scrollTop = 0;
   ui.details.focus({ preventScroll: true });
