@@ -158,7 +158,7 @@ std::optional<HttpResponse> Collector::ShowRecords(HttpExchange& exchange) {
 }
 
 HttpResponse Collector::ShowHealth() const {
-  if (const std::optional<Error> failure = writer_.LastFailure()) {
+  if (const std::optional<Error> failure = writer_.RecentFailure()) {
     return TryLater("the last record could not be stored: " + failure->message);
   }
   return MessageResponse(200, "ok");

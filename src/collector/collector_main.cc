@@ -54,9 +54,9 @@ constexpr int kExitConfig = 78;  // EX_CONFIG of sysexits.h
 
 constexpr size_t kMaxRecordsWaiting = 1000;
 constexpr size_t kMaxSearchesWaiting = 32;
-constexpr milliseconds kSearchLimit{2000};
+constexpr SearchLimits kSearchLimits{.page = milliseconds(500), .step = milliseconds(2000)};
 constexpr milliseconds kStopGrace{500};
-constexpr timespec kStallCheck{.tv_sec = 10, .tv_nsec = 0};
+constexpr timespec kLookAround{.tv_sec = 10, .tv_nsec = 0};
 
 struct CommandLine {
   std::string config_file;
@@ -129,8 +129,25 @@ void RaiseDescriptorLimit(rlim_t wanted) {
 Result<std::unique_ptr<SqliteStore>> OpenStore(const CollectorSettings& settings) {
   const std::string path = settings.store.substr(kSqlitePrefix.size());
   TELEM_CHECK(EnsureFolder(std::filesystem::path(path).parent_path(), 0750));
-  return SqliteStore::Open(path, kSearchLimit);
+  return SqliteStore::Open(path, kSearchLimits);
 }
+
+// Says when records can no longer be stored, and when they can again: once, not for each record.
+class StorageLog {
+ public:
+  void Tell(const std::optional<Error>& failure) {
+    if (failure && !is_failing_) {
+      Log(LogLevel::kError,
+          "records cannot be stored, and their senders are told to try again: " + failure->message);
+    } else if (!failure && is_failing_) {
+      Log(LogLevel::kNotice, "records are stored again");
+    }
+    is_failing_ = failure.has_value();
+  }
+
+ private:
+  bool is_failing_ = false;
+};
 
 // Serves until a signal of `ending` comes.
 Status Serve(const CollectorSettings& settings, const sigset_t& ending) {
@@ -138,7 +155,7 @@ Status Serve(const CollectorSettings& settings, const sigset_t& ending) {
   auto store = OpenStore(settings);
   if (!store) return WithContext("store", std::move(store.error()));
   const SystemClock clock;
-  RecordWriter writer(**store, kMaxRecordsWaiting);
+  RecordWriter writer(**store, clock, kMaxRecordsWaiting);
   RecordReader reader(**store, kMaxSearchesWaiting);
   Collector collector(settings.tids, writer, reader, clock);
   const HttpLimits limits{.body = settings.max_payload * 1024};
@@ -148,7 +165,11 @@ Status Serve(const CollectorSettings& settings, const sigset_t& ending) {
 
   std::printf("telem-collector: listening on %s\n", listening.url.c_str());
   std::fflush(stdout);
-  while (sigtimedwait(&ending, nullptr, &kStallCheck) < 0) server->CloseStalled();
+  StorageLog storage_log;
+  while (sigtimedwait(&ending, nullptr, &kLookAround) < 0) {
+    server->CloseStalled();
+    storage_log.Tell(writer.LastFailure());
+  }
 
   server->StopAccepting();
   reader.Stop();

@@ -349,6 +349,23 @@ def test_nonsense_is_refused_and_disturbs_nobody(server, data):
     assert server.post()[0] == 201
 
 
+@pytest.mark.parametrize("framing", [
+    b"Content-Length: 3\r\nContent-Length: 50\r\n", b"Content-Length: 3\r\nContent-Length: 3\r\n",
+    b"Content-Length: 50\r\nTransfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip\r\n", b"Transfer-Encoding: gzip, chunked\r\n",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+], ids=range(6))
+def test_a_body_that_two_may_end_in_two_places_is_refused(server, framing):
+    """Behind a proxy that reads its length differently, its rest would be another request."""
+    with server.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n"
+                           b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, fields, body, rest = read_answer(connection)
+        assert (status, fields["connection"]) == (400, "close")
+        assert json.loads(body) == {"message": "the length of the body is not clear"}
+        assert rest + connection.recv(65536) == b""
+
+
 def test_a_slow_sender_keeps_nobody_waiting(server):
     connections = [server.connect() for _ in range(200)]
     for connection in connections:
@@ -513,6 +530,21 @@ def test_starts_with_the_store_of_an_earlier_run(start):
     assert [record["payload"] for record in server.records()] == ["after", "before"]
 
 
+def test_says_nothing_is_stored_that_goes_into_a_removed_file(start, folder):
+    """SQLite goes on writing into it, and what was acknowledged was gone with the next start."""
+    server = start()
+    assert server.post()[0] == 201
+    for path in folder.glob("records.db*"):
+        path.unlink()
+    answer, body = server.ask("POST", "/", b"x", headers())
+    assert answer.status == 503, body
+    assert "removed" in json.loads(server.ask("GET", "/healthz")[1])["message"]
+    assert server.stop()[0] == 0
+    server = start()
+    assert server.post()[0] == 201
+    assert len(server.records()) == 1
+
+
 def test_keeps_its_files_from_other_users(server):
     server.post()
     for path in server.store.parent.glob("records.db*"):
@@ -611,6 +643,12 @@ def check_recovery(server, taken):
     assert set(taken) | {event_id} == found
 
 
+def said(server):
+    """The next line of its log."""
+    ready, _, _ = select.select([server.process.stderr], [], [], 30)
+    return server.process.stderr.readline().decode() if ready else "nothing"
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small file system")
 def test_a_full_disk_is_a_state_that_it_comes_back_from(start, folder):
     disk = folder / "disk"
@@ -628,7 +666,7 @@ def test_a_full_disk_is_a_state_that_it_comes_back_from(start, folder):
         next(recovery)
         ballast.unlink()
         next(recovery, None)
-        assert server.stop() == (0, "")
+        assert server.stop()[0] == 0
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 
@@ -639,9 +677,12 @@ def test_a_file_size_limit_is_a_state_that_it_comes_back_from(start):
     taken = wait_until_full(server)
     recovery = check_recovery(server, taken)
     next(recovery)
+    assert said(server).startswith("telem-collector: records cannot be stored, and their senders are"
+                                   " told to try again: ")
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE,
                      (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     next(recovery, None)
+    assert said(server) == "telem-collector: records are stored again\n"
 
 
 # ---- what it shows ----
@@ -715,6 +756,20 @@ def test_what_is_stored_can_be_shown(start, folder):
     assert [record["payload"] == payload.decode() for record in seen] == [True] * 3
 
 
+@pytest.mark.skipif(paths.is_sanitized(), reason="sanitizers take memory of their own")
+def test_a_search_holds_one_page_of_payloads_at_a_time(server):
+    """Matches of a prefix are sorted; with their payloads that took as much memory as they have."""
+    payload = os.urandom(256 * 1024).hex().encode()
+    for _ in range(60):
+        assert server.post(payload)[0] == 201
+    before = server.memory_kib("VmHWM")
+    for query in ({"classification": "org.example/*"}, {"created_in_days": 1}, {"severity": 1}):
+        page = server.page(limit=1000, **query)
+        assert len(page["records"]) == 4
+        assert page["next"]
+    assert server.memory_kib("VmHWM") - before < 24 * 1024
+
+
 def own_address():
     """This machine's address on some network, or None."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -756,6 +811,28 @@ def test_one_address_may_not_take_all_connections(folder):
                 return is_served(connection)
 
         wait_until(is_next_served)
+    finally:
+        for connection in connections:
+            connection.close()
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+        process.stdout.close()
+
+
+def test_this_machine_may_take_more_also_where_it_is_served_by_ipv6(folder):
+    """A proxy on this machine that speaks IPv4 is ::ffff:127.0.0.1 there."""
+    if not socket.has_ipv6 or not pathlib.Path("/proc/net/if_inet6").exists():
+        pytest.skip("there is no IPv6 here")
+    process = subprocess.Popen(
+        [paths.TELEM_COLLECTOR, "--listen", "[::]:0", "--store", f"sqlite:{folder}/r.db"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    port = int(process.stdout.readline().decode().rstrip("/\n").rsplit(":", 1)[1])
+    connections = []
+    try:
+        for _ in range(110):
+            connections.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+            connections[-1].sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connections[-1].recv(9) == b"HTTP/1.1 "
     finally:
         for connection in connections:
             connection.close()

@@ -13,10 +13,11 @@ export interface ApiRecord {
 export interface ApiPage {
   records: ApiRecord[];
   next: number | null;
+  newest: number; // id of the newest record there was, matching or not
 }
 
 export interface Filter {
-  classification: string; // starts with
+  classification: string; // what it starts with, or all of it in quotes
   machine: string;
   severity: string;
 }
@@ -27,8 +28,10 @@ export const HEADERS = [
   "board_name", "cpu_model", "bios_version", "event_id",
 ] as const;
 
-// The answer was an answer, but no good one: the sentence is the collector's.
+// The answer was an answer, but no good one: the sentence says so to people.
 export class ApiError extends Error {}
+
+export const PAGE_RECORDS = 100;
 
 const TIMEOUT_MS = 10_000;
 
@@ -37,8 +40,16 @@ async function get(query: URLSearchParams): Promise<ApiPage> {
   const timeout = window.setTimeout(() => abort.abort(), TIMEOUT_MS);
   try {
     const response = await fetch(`api/records?${query}`, { signal: abort.signal });
+    if (!response.headers.get("Content-Type")?.startsWith("application/json")) {
+      throw new ApiError(
+        `Not the collector but a proxy before it answered ${response.status}. ` +
+          (response.status < 500
+            ? "Reload this page: it may want you to log in again."
+            : "It seems not to reach the collector."),
+      );
+    }
     const answer = await response.json();
-    if (!response.ok) throw new ApiError(String(answer.message));
+    if (!response.ok) throw new ApiError(`The collector says: ${answer.message}`);
     return answer;
   } finally {
     window.clearTimeout(timeout);
@@ -50,8 +61,9 @@ export function listRecords(
   filter: Filter,
   range: { from?: number; before?: number },
 ): Promise<ApiPage> {
-  const query = new URLSearchParams({ payload: "false", limit: "100" });
-  if (filter.classification) query.set("classification", `${filter.classification}*`);
+  const query = new URLSearchParams({ payload: "false", limit: String(PAGE_RECORDS) });
+  const [, whole] = /^"(.+)"$/.exec(filter.classification) ?? [];
+  if (filter.classification) query.set("classification", whole ?? `${filter.classification}*`);
   if (filter.machine) query.set("machine_id", filter.machine);
   if (filter.severity) query.set("severity", filter.severity);
   if (range.from !== undefined) query.set("from_id", String(range.from));

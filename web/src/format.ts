@@ -1,22 +1,27 @@
 // From values to what people read. All of it is text; nothing here makes markup.
 
+// Some call the first hour of a day 24 when they are merely asked for no am and pm.
+const hourCycle = "h23";
 const timeOfDay = new Intl.DateTimeFormat(undefined, {
-  hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false,
+  hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle,
 });
 const dayAndTime = new Intl.DateTimeFormat(undefined, {
-  day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
-  hour12: false,
+  day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle,
+});
+const dayAndYear = new Intl.DateTimeFormat(undefined, {
+  day: "numeric", month: "short", year: "numeric",
 });
 const everything = new Intl.DateTimeFormat(undefined, {
   weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit",
-  minute: "2-digit", second: "2-digit", hour12: false, timeZoneName: "short",
+  minute: "2-digit", second: "2-digit", hourCycle, timeZoneName: "short",
 });
 
-// Short: today's by the time alone. In the reader's zone.
+// Short: today's by the time alone, another year's by the day alone. In the reader's zone.
 export function shortTime(seconds: number): string {
   const time = new Date(seconds * 1000);
-  const isToday = time.toDateString() === new Date().toDateString();
-  return (isToday ? timeOfDay : dayAndTime).format(time);
+  const now = new Date();
+  if (time.toDateString() === now.toDateString()) return timeOfDay.format(time);
+  return (time.getFullYear() === now.getFullYear() ? dayAndTime : dayAndYear).format(time);
 }
 
 export function longTime(seconds: number): string {
@@ -39,7 +44,7 @@ export function size(bytes: number): string {
 // like another, become escapes. Line feeds and tabs stay.
 export function visible(text: string): string {
   return text.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g,
     (character) => {
       const code = character.charCodeAt(0);
       return code < 0x100

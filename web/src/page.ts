@@ -2,7 +2,7 @@
 //
 // Records are foreign text. They reach the document by textContent only.
 
-import { ApiError, ApiPage, ApiRecord, Filter, HEADERS } from "./api";
+import { ApiError, ApiPage, ApiRecord, Filter, HEADERS, PAGE_RECORDS } from "./api";
 import { fetchRecord, listRecords, queryForOne } from "./api";
 import { longTime, severityName, shortTime, size, visible } from "./format";
 
@@ -26,6 +26,7 @@ const ui = {
   columns: element("columns"),
   records: element<HTMLOListElement>("records"),
   older: element<HTMLButtonElement>("older"),
+  full: element("full"),
   nothing: element("nothing"),
   howto: element("howto"),
   nomatch: element("nomatch"),
@@ -51,10 +52,10 @@ function text(value: ApiRecord[string]): string {
 
 // ---- the list ----
 
-let newest = 0; // id of the newest record in the list
+let newest = 0; // id of the newest record that is in the list or does not match
 let next: number | null = null; // where older records go on
 let isStale = true; // the list is not that of the filter, so nothing can be added to it
-let isAway = false;
+let trouble: "" | "away" | "trouble" = ""; // "away": it does not answer
 let isPaused = false;
 let timer: number | undefined;
 let listNumber = 0; // counts the lists that were begun anew
@@ -103,12 +104,12 @@ function replaceAll(page: ApiPage): void {
   ++listNumber;
   ui.records.replaceChildren(...page.records.map((record) => row(record, false)));
   next = page.next;
-  newest = page.records[0]?.id ?? 0;
+  newest = page.newest;
 }
 
 function addNew(page: ApiPage): void {
   ui.records.prepend(...page.records.map((record) => row(record, true)));
-  newest = page.records[0]?.id ?? newest;
+  newest = page.newest;
   while (ui.records.childElementCount > MAX_ROWS) ui.records.lastElementChild?.remove();
   const last = ui.records.lastElementChild?.querySelector("a");
   if (ui.records.childElementCount === MAX_ROWS && last) next = Number(last.hash.slice(1));
@@ -119,29 +120,53 @@ function addOlder(page: ApiPage): void {
   next = page.next;
 }
 
+// In place of a button that is disabled, which loses the keyboard's focus.
+let isLoadingOlder = false;
+
+let today = new Date().toDateString();
+
+// The list says of today's records the time alone, which a page that is open over night would say
+// of yesterday's, too.
+function noticeMidnight(): void {
+  const day = new Date().toDateString();
+  if (day === today) return;
+  today = day;
+  for (const time of ui.records.querySelectorAll("time")) {
+    time.textContent = shortTime(Date.parse(time.dateTime) / 1000);
+  }
+}
+
 function showState(): void {
+  noticeMidnight();
   const isEmpty = ui.records.childElementCount === 0;
   ui.columns.hidden = isEmpty;
-  ui.older.hidden = next === null || ui.records.childElementCount >= MAX_ROWS;
+  const isFull = ui.records.childElementCount >= MAX_ROWS;
+  ui.older.hidden = next === null || isFull;
+  ui.full.hidden = next === null || !isFull;
+  ui.older.textContent = isLoadingOlder ? "Searching older records…" : "Older records";
   ui.nothing.hidden = isStale || !isEmpty || isFiltered();
-  ui.nomatch.hidden = isStale || !isEmpty || !isFiltered();
+  ui.nomatch.hidden = isStale || !isEmpty || !isFiltered() || next !== null;
   ui.clear.hidden = !isFiltered();
-  ui.trouble.hidden = !isAway;
-  const state = isAway ? "away" : isPaused ? "paused" : "live";
+  ui.trouble.hidden = !trouble;
+  ui.records.setAttribute("aria-busy", String(isStale));
+  const state = trouble || (isPaused ? "paused" : "live");
   ui.state.textContent = state;
   ui.state.dataset.state = state;
   ui.pause.textContent = isPaused ? "Resume" : "Pause";
-  ui.pause.setAttribute("aria-pressed", String(isPaused));
   markSelected();
 }
 
+// What was answered in place of records; undefined where there was no answer.
+function answerInWords(error: unknown): string | undefined {
+  return error instanceof ApiError ? visible(error.message) : undefined;
+}
+
 function showTrouble(error: unknown): void {
-  isAway = true;
+  const words = answerInWords(error);
+  trouble = words ? "trouble" : "away";
   ui.trouble.textContent =
-    error instanceof ApiError
-      ? `The collector says: ${visible(error.message)}`
-      : `The collector has not answered since ${shortTime(lastContact / 1000)}. ` +
-        "Trying again every few seconds.";
+    words ?? `The collector has not answered since ${shortTime(lastContact / 1000)}. ` +
+    "Trying again every few seconds.";
 }
 
 // Asks for the filter's list, or for what is newer than the list, and sees to it that the next
@@ -153,8 +178,14 @@ async function load(): Promise<void> {
     const filter = currentFilter();
     let page = await listRecords(filter, isStale ? {} : { from: newest + 1 });
     let isWhole = isStale;
+    // More than a page may be new. A list that starts anew takes the reader's place away, and one
+    // with a gap would be worse.
+    while (!isWhole && page.next !== null && page.records.length < MAX_ROWS) {
+      if (mine !== generation) return;
+      const rest = await listRecords(filter, { from: newest + 1, before: page.next });
+      page = { ...page, records: [...page.records, ...rest.records], next: rest.next };
+    }
     if (!isWhole && page.next !== null) {
-      // More than a page is new: a list with a gap would be worse than one that starts anew.
       page = await listRecords(filter, {});
       isWhole = true;
     }
@@ -162,7 +193,7 @@ async function load(): Promise<void> {
     if (isWhole) replaceAll(page);
     else addNew(page);
     isStale = false;
-    isAway = false;
+    trouble = "";
     lastContact = Date.now();
   } catch (error) {
     if (mine !== generation) return;
@@ -170,26 +201,33 @@ async function load(): Promise<void> {
   }
   showState();
   schedule();
+  if (!trouble && !isPaused) void loadOlder(PAGE_RECORDS);
 }
 
 function schedule(): void {
   window.clearTimeout(timer);
   if (isPaused || document.hidden) return;
-  timer = window.setTimeout(load, isAway ? RETRY_MS : POLL_MS);
+  timer = window.setTimeout(load, trouble ? RETRY_MS : POLL_MS);
 }
 
-async function loadOlder(): Promise<void> {
-  if (next === null) return;
-  const list = listNumber;
-  ui.older.disabled = true;
+// Until the list has `wanted` rows: a page may come back short of that, or empty, where the collector
+// had long to search.
+async function loadOlder(wanted: number): Promise<void> {
+  if (isLoadingOlder) return;
+  isLoadingOlder = true;
   try {
-    const page = await listRecords(currentFilter(), { before: next });
-    // It may have grown at its top meanwhile, but must not be another list.
-    if (list === listNumber && !isStale) addOlder(page);
+    while (next !== null && ui.records.childElementCount < wanted && !isStale) {
+      showState();
+      const list = listNumber;
+      const page = await listRecords(currentFilter(), { before: next });
+      // It may have grown at its top meanwhile, but must not be another list.
+      if (list === listNumber && !isStale) addOlder(page);
+      if (document.hidden) break;
+    }
   } catch (error) {
     showTrouble(error);
   }
-  ui.older.disabled = false;
+  isLoadingOlder = false;
   showState();
 }
 
@@ -206,7 +244,7 @@ function headerValue(record: ApiRecord, header: string): Node[] {
     case "creation_timestamp":
       return [make("span", "", value), make("span", "note", longTime(Number(value)))];
     case "classification":
-      return [make("span", "", value), filterButton("only these", ui.classification, value)];
+      return [make("span", "", value), filterButton("only these", ui.classification, `"${value}"`)];
     case "machine_id":
       return [make("span", "", value), filterButton("only this machine", ui.machine, value)];
     default:
@@ -218,6 +256,8 @@ function filterButton(label: string, input: HTMLInputElement, value: string): HT
   const button = make("button", "inline", label) as HTMLButtonElement;
   button.type = "button";
   button.addEventListener("click", () => {
+    // Where there is no room for both, the list is what was asked for.
+    if (getComputedStyle(ui.records).visibility === "hidden") closeDetails();
     input.value = value;
     filterChanged();
   });
@@ -271,9 +311,9 @@ async function openFromAddress(): Promise<void> {
     if (shownId !== id) return;
     if (record) showRecord(record);
     else showMissing(id, "There is no such record.");
-  } catch {
+  } catch (error) {
     if (shownId !== id) return;
-    showMissing(id, "The collector does not answer.");
+    showMissing(id, answerInWords(error) ?? "The collector does not answer.");
   }
   ui.details.scrollTop = 0;
   ui.details.focus({ preventScroll: true });
@@ -294,9 +334,17 @@ function filterChanged(): void {
   for (const [name, value] of Object.entries(currentFilter())) if (value) query.set(name, value);
   const search = String(query);
   history.replaceState(null, "", location.pathname + (search && `?${search}`) + location.hash);
+  beginAnew();
+}
+
+function beginAnew(): void {
+  searched = location.search;
   isStale = true;
+  showState();
   void load();
 }
+
+let searched = location.search; // the part of the address with the filter that the list is for
 
 function readFilterFromAddress(): void {
   const query = new URLSearchParams(location.search);
@@ -353,7 +401,9 @@ ui.pause.addEventListener("click", () => {
   if (!isPaused) void load();
   else schedule();
 });
-ui.older.addEventListener("click", () => void loadOlder());
+ui.older.addEventListener("click", () => {
+  void loadOlder(ui.records.childElementCount + PAGE_RECORDS);
+});
 ui.close.addEventListener("click", closeDetails);
 document.addEventListener("keydown", keyPressed);
 document.addEventListener("visibilitychange", () => {
@@ -361,10 +411,18 @@ document.addEventListener("visibilitychange", () => {
   else void load();
 });
 window.addEventListener("hashchange", () => void openFromAddress());
+window.addEventListener("popstate", () => {
+  if (location.search === searched) return; // only another record: what is being typed stays
+  readFilterFromAddress();
+  beginAnew();
+  void openFromAddress(); // where more than the fragment differs, there is no hashchange
+});
 
+ui.full.textContent =
+  `There are older records, but no more than ${MAX_ROWS} are listed here: a filter leads to them.`;
 ui.howto.textContent =
   "sudo mkdir -p /etc/telemetrics; " +
-  `printf '[settings]\\nserver = ${location.origin}/v2/collector\\n' | ` +
+  `printf '[settings]\\nserver = ${new URL("v2/collector", location.href)}\\n' | ` +
   "sudo tee -a /etc/telemetrics/telemetrics.conf\n" +
   "sudo telemd &      # where it runs already: sudo pkill -HUP telemd\n" +
   "hprobe";

@@ -82,6 +82,7 @@ std::string PageToJson(const RecordPage& page, bool with_payload) {
     json["records"].push_back(ToJson(record, with_payload));
   }
   json["next"] = page.next ? Json(*page.next) : Json();
+  json["newest"] = page.newest;
   return Dump(json);
 }
 

@@ -67,6 +67,10 @@ TEST(RecordJsonTest, SaysWhereThePageGoesOn) {
   EXPECT_TRUE(json::parse(PageToJson({}, true))["next"].is_null());
 }
 
+TEST(RecordJsonTest, SaysWhichRecordIsTheNewest) {
+  EXPECT_EQ(json::parse(PageToJson({.records = {}, .next = {}, .newest = 9}, true))["newest"], 9);
+}
+
 TEST(RecordJsonTest, AnswersAPostWithTheSameShapeAsTheList) {
   const StoredRecord stored = Sample("hello");
   IncomingRecord incoming;

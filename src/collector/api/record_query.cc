@@ -98,7 +98,11 @@ class QueryReader {
 
 Result<RecordQuery> ReadRecordQuery(std::span<const HttpField> parameters, WallTime now) {
   QueryReader reader(now);
-  for (const HttpField& field : parameters) TELEM_CHECK(reader.Read(field));
+  for (auto field = parameters.begin(); field != parameters.end(); ++field) {
+    TELEM_CHECK(reader.Read(*field));
+    const auto is_same = [&](const HttpField& other) { return other.name == field->name; };
+    if (std::any_of(parameters.begin(), field, is_same)) return Bad(field->name, "given twice");
+  }
   return reader.Take();
 }
 

@@ -82,6 +82,13 @@ TEST(RecordQueryTest, NamesTheParameterThatIsWrong) {
   EXPECT_FALSE(Read({{"machine_id", std::string(251, 'x')}}));
 }
 
+// The last one won, and the answer looked as though all of them held.
+TEST(RecordQueryTest, RefusesAParameterThatStandsTwice) {
+  const auto query = Read({{"severity", "4"}, {"limit", "5"}, {"severity", "3"}});
+  ASSERT_FALSE(query);
+  EXPECT_EQ(query.error().message, "severity: given twice");
+}
+
 TEST(RecordQueryTest, KeepsForeignBytesOutOfItsMessages) {
   EXPECT_EQ(Read({{"a\r\nb\xff", "1"}}).error().message, "a??b?: no parameter of /api/records");
 }

@@ -34,7 +34,10 @@ std::string AddressText(const sockaddr* address) {
     ::inet_ntop(AF_INET, &v4->sin_addr, text.data(), text.size());
   } else if (address->sa_family == AF_INET6) {
     const auto* v6 = reinterpret_cast<const sockaddr_in6*>(address);
-    if (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) return "";
+    // 127.0.0.1 at a socket of IPv6 is ::ffff:127.0.0.1.
+    const bool is_v4_loopback =
+        IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127;
+    if (is_v4_loopback || IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) return "";
     ::inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size());
   }
   return text.data();
@@ -55,6 +58,21 @@ size_t AnnouncedLength(std::span<const HttpField> headers) {
     }
   }
   return 0;
+}
+
+// Whether all that read these headers agree on where the body ends; else what a proxy takes for a
+// body could be a request to us. The library takes the first length, and `chunked` before any.
+bool HasClearLength(std::span<const HttpField> headers) {
+  int lengths = 0;
+  for (const HttpField& header : headers) {
+    if (SameHttpName(header.name, "Content-Length")) {
+      ++lengths;
+    } else if (SameHttpName(header.name, "Transfer-Encoding")) {
+      ++lengths;
+      if (!SameHttpName(header.value, "chunked")) return false;
+    }
+  }
+  return lengths <= 1;
 }
 
 }  // namespace
@@ -196,7 +214,9 @@ HttpExchange* HttpServer::Begin(MHD_Connection* connection, const char* url, con
   MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, AppendField,
                               &exchange->parameters_);
   const size_t length = AnnouncedLength(exchange->headers_);
-  if (length > std::max(limits_.body, kMaxDiscarded)) {
+  if (!HasClearLength(exchange->headers_)) {
+    exchange->response_ = handler_.Refusal(400, "the length of the body is not clear");
+  } else if (length > std::max(limits_.body, kMaxDiscarded)) {
     exchange->response_ = handler_.Refusal(413, "the body is too large");
   } else if (length <= limits_.body) {
     exchange->body_.reserve(std::min(length, limits_.connection_memory));

@@ -53,6 +53,7 @@ struct RecordQuery {
 struct RecordPage {
   std::vector<StoredRecord> records;
   std::optional<int64_t> next;  // `before_id` of the page that follows, where one does
+  int64_t newest = 0;           // id of the newest record there was, matching or not
 };
 
 class RecordStore {
@@ -63,8 +64,8 @@ class RecordStore {
   // kIo: nothing was stored; the same call may succeed later.
   virtual Result<std::vector<Receipt>> Add(std::span<const IncomingRecord> records) = 0;
 
-  // A page ends early rather than grow beyond a few MiB. kTooLarge: the search took too long;
-  // kBusy: StopFinding was called.
+  // A page ends early, perhaps with no record at all, rather than grow beyond a few MiB or keep
+  // others waiting. kTooLarge: it took too long all the same; kBusy: StopFinding was called.
   virtual Result<RecordPage> Find(const RecordQuery& query) = 0;
 
   // From any thread: makes Find, and each later one, return at once.

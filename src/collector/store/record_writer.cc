@@ -3,9 +3,16 @@
 #include <utility>
 
 namespace telem {
+namespace {
 
-RecordWriter::RecordWriter(RecordStore& store, size_t max_waiting)
-    : store_(store), max_waiting_(max_waiting), thread_([this] { Run(); }) {}
+// A load balancer sends no record to a server that says it cannot store any. It has to take that
+// back by itself then, since nothing else would show that it can again.
+constexpr std::chrono::minutes kFailureLasts{1};
+
+}  // namespace
+
+RecordWriter::RecordWriter(RecordStore& store, const Clock& clock, size_t max_waiting)
+    : store_(store), clock_(clock), max_waiting_(max_waiting), thread_([this] { Run(); }) {}
 
 RecordWriter::~RecordWriter() { Stop(); }
 
@@ -36,6 +43,12 @@ std::optional<Error> RecordWriter::LastFailure() const {
   return last_failure_;
 }
 
+std::optional<Error> RecordWriter::RecentFailure() const {
+  const std::lock_guard lock(mutex_);
+  if (clock_.Monotonic() - failed_at_ >= kFailureLasts) return std::nullopt;
+  return last_failure_;
+}
+
 void RecordWriter::Run() {
   Batch batch;  // keeps its memory from one commit to the next
   std::unique_lock lock(mutex_);
@@ -55,6 +68,7 @@ void RecordWriter::Commit(const Batch& batch) {
   {
     const std::lock_guard lock(mutex_);
     last_failure_ = receipts ? std::nullopt : std::optional(receipts.error());
+    failed_at_ = clock_.Monotonic();
   }
   for (size_t i = 0; i < batch.records.size(); ++i) {
     if (receipts) {

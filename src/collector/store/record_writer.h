@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "collector/store/record_store.h"
 
@@ -21,7 +22,7 @@ class RecordWriter {
   using Done = std::function<void(const IncomingRecord&, const Result<Receipt>&)>;
 
   // `max_waiting` records may wait at a time, besides those in the commit under way.
-  RecordWriter(RecordStore& store, size_t max_waiting);
+  RecordWriter(RecordStore& store, const Clock& clock, size_t max_waiting);
   ~RecordWriter();
   RecordWriter(const RecordWriter&) = delete;
   RecordWriter& operator=(const RecordWriter&) = delete;
@@ -35,6 +36,9 @@ class RecordWriter {
 
   // Why the last commit failed; nothing when it succeeded.
   std::optional<Error> LastFailure() const;
+
+  // The same, but nothing when that was so long ago that only another commit can tell.
+  std::optional<Error> RecentFailure() const;
 
  private:
   struct Batch {
@@ -51,6 +55,7 @@ class RecordWriter {
   void Commit(const Batch& batch);
 
   RecordStore& store_;
+  const Clock& clock_;
   const size_t max_waiting_;
 
   mutable std::mutex mutex_;
@@ -58,6 +63,7 @@ class RecordWriter {
   Batch waiting_;
   bool stopping_ = false;
   std::optional<Error> last_failure_;
+  MonotonicTime failed_at_;
 
   std::thread thread_;
 };

@@ -32,8 +32,9 @@ class GatedStore final : public RecordStore {
 
 TEST(RecordWriterTest, CommitsTogetherWhatComesInDuringACommit) {
   GatedStore store;
+  FakeClock clock;
   std::vector<int64_t> ids;
-  RecordWriter writer(store, 10);
+  RecordWriter writer(store, clock, 10);
   const auto done = [&](const IncomingRecord&, const Result<Receipt>& receipt) {
     ids.push_back(receipt ? receipt->id : -1);
   };
@@ -48,7 +49,8 @@ TEST(RecordWriterTest, CommitsTogetherWhatComesInDuringACommit) {
 
 TEST(RecordWriterTest, TakesNoMoreThanMayWait) {
   GatedStore store;
-  RecordWriter writer(store, 2);
+  FakeClock clock;
+  RecordWriter writer(store, clock, 2);
   int answered = 0;
   const auto done = [&](const IncomingRecord&, const Result<Receipt>&) { ++answered; };
   ASSERT_TRUE(writer.Submit({}, done));
@@ -64,8 +66,9 @@ TEST(RecordWriterTest, TakesNoMoreThanMayWait) {
 
 TEST(RecordWriterTest, TellsEachRecordOfAFailureAndRecovers) {
   GatedStore store;
+  FakeClock clock;
   store.fails_ = true;
-  RecordWriter writer(store, 10);
+  RecordWriter writer(store, clock, 10);
   std::counting_semaphore<> answered{0};
   std::atomic<int> stored = 0;
   const auto done = [&](const IncomingRecord&, const Result<Receipt>& receipt) {
@@ -83,6 +86,24 @@ TEST(RecordWriterTest, TellsEachRecordOfAFailureAndRecovers) {
   answered.acquire();
   EXPECT_EQ(stored, 1);
   EXPECT_FALSE(writer.LastFailure());
+}
+
+// A load balancer that asked once while the disk was full never sent a record again.
+TEST(RecordWriterTest, ForgetsAFailureThatNoRecordHasConfirmedForAMinute) {
+  GatedStore store;
+  FakeClock clock;
+  store.fails_ = true;
+  RecordWriter writer(store, clock, 10);
+  std::binary_semaphore answered{0};
+  store.go_on_.release();
+  ASSERT_TRUE(writer.Submit(
+      {}, [&](const IncomingRecord&, const Result<Receipt>&) { answered.release(); }));
+  answered.acquire();
+  clock.Advance(std::chrono::seconds(59));
+  EXPECT_TRUE(writer.RecentFailure());
+  clock.Advance(std::chrono::seconds(1));
+  EXPECT_FALSE(writer.RecentFailure());
+  EXPECT_TRUE(writer.LastFailure());
 }
 
 }  // namespace

@@ -149,6 +149,12 @@ Result<int64_t> SqliteDatabase::QueryInteger(std::string_view sql) {
 
 int64_t SqliteDatabase::LastInsertedId() const { return sqlite3_last_insert_rowid(database_); }
 
+bool SqliteDatabase::IsAtItsPath() const {
+  int has_moved = 0;
+  sqlite3_file_control(database_, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+  return has_moved == 0;
+}
+
 void SqliteDatabase::RollBack() {
   if (sqlite3_get_autocommit(database_) == 0) {
     sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);

@@ -68,6 +68,9 @@ class SqliteDatabase {
 
   int64_t LastInsertedId() const;
 
+  // Whether the file that was opened is still the one at its path.
+  bool IsAtItsPath() const;
+
   // Ends a transaction that is open, if one is.
   void RollBack();
 

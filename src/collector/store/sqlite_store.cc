@@ -37,8 +37,11 @@ size_t JsonSize(std::string_view payload) {
   return payload.size() + 5 * static_cast<size_t>(std::ranges::count_if(payload, IsControl));
 }
 
-// Up to so many index entries are fetched and sorted.
+// Of the matches of one condition so many are counted; more are many.
 constexpr int64_t kFew = 5000;
+
+// Up to so many records, matching or not, are looked at in one step of a search.
+constexpr int64_t kStepRecords = 20'000;
 
 // Text in the database is printable ASCII, so this is above all that starts with the same prefix.
 std::string AfterAllWithPrefix(std::string_view prefix) { return std::string(prefix) + '\x7f'; }
@@ -53,11 +56,14 @@ std::string_view PrefixOf(const RecordQuery& query) {
   return prefix;
 }
 
-// Parameters by number, so that each condition can be used alone.
+// Conditions that an index answers. Parameters by number, so that each can be used alone.
 constexpr std::string_view kCreatedSince = "creation_timestamp >= ?1";
+constexpr std::string_view kClassification = "classification = ?2";
 constexpr std::string_view kPrefix = "classification >= ?2 AND classification < ?3";
+constexpr std::string_view kMachine = "machine_id = ?4";
 
-void BindQuery(SqliteStatement& statement, const RecordQuery& query, std::string_view prefix_end) {
+void BindIndexed(SqliteStatement& statement, const RecordQuery& query,
+                 std::string_view prefix_end) {
   if (query.created_since) {
     statement.BindInteger(1, static_cast<int64_t>(*query.created_since));
   }
@@ -69,6 +75,7 @@ void BindQuery(SqliteStatement& statement, const RecordQuery& query, std::string
       statement.BindText(2, *query.classification);
     }
   }
+  if (query.machine_id) statement.BindText(4, *query.machine_id);
 }
 
 // Only once it is certain that the database is ours.
@@ -102,9 +109,9 @@ StoredRecord ReadRow(const SqliteStatement& row, bool with_payload) {
 }  // namespace
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
-                                                       std::chrono::milliseconds search_limit) {
+                                                       const SearchLimits& search_limits) {
   std::unique_ptr<SqliteStore> store(new SqliteStore);
-  store->search_limit_ = search_limit;
+  store->limits_ = search_limits;
   const auto open = [&]() -> Status {
     TELEM_TRY(store->writing_,
               SqliteDatabase::Open(path, SqliteDatabase::Access::kReadWriteCreate));
@@ -183,6 +190,10 @@ Result<Receipt> SqliteStore::AddOne(const IncomingRecord& record) {
 
 Result<std::vector<Receipt>> SqliteStore::AddInTransaction(
     std::span<const IncomingRecord> records) {
+  // What goes into a file without a name is lost with the next start.
+  if (!writing_.IsAtItsPath()) {
+    return Fail(ErrorCode::kIo, "its file was removed or replaced; it takes a restart");
+  }
   TELEM_CHECK(writing_.Execute("BEGIN IMMEDIATE"));
   std::vector<Receipt> receipts;
   receipts.reserve(records.size());
@@ -206,29 +217,53 @@ Result<std::vector<Receipt>> SqliteStore::Add(std::span<const IncomingRecord> re
   return receipts;
 }
 
-bool SqliteStore::HasTimeLeft() const {
-  return !stop_finding_ && steady_clock::now() < search_end_;
-}
+bool SqliteStore::HasTimeLeft() const { return !stop_finding_ && steady_clock::now() < step_end_; }
 
 Result<RecordPage> SqliteStore::Find(const RecordQuery& query) {
   if (stop_finding_) return Fail(ErrorCode::kBusy, "stopping");
-  search_end_ = steady_clock::now() + search_limit_;
+  step_end_ = steady_clock::now() + limits_.step;
   auto page = Search(query);
   if (!page && stop_finding_) return Fail(ErrorCode::kBusy, "stopping");
   return page;
 }
 
-Result<bool> SqliteStore::MatchesFew(std::string_view condition, const RecordQuery& query) {
+Result<int64_t> SqliteStore::CountMatches(std::string_view condition, const RecordQuery& query,
+                                          int64_t limit) {
   std::string sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE ";
   sql += condition;
   sql += " LIMIT ";
-  AppendSigned(sql, kFew + 1);
+  AppendSigned(sql, limit);
   sql += ')';
   TELEM_TRY(SqliteStatement count, reading_.Prepare(sql));
   const std::string prefix_end = IsPrefixQuery(query) ? AfterAllWithPrefix(PrefixOf(query)) : "";
-  BindQuery(count, query, prefix_end);
+  BindIndexed(count, query, prefix_end);
   TELEM_CHECK(count.Step());
-  return count.Integer(0) <= kFew;
+  return count.Integer(0);
+}
+
+Result<SqliteStore::Way> SqliteStore::ChooseWay(const RecordQuery& query) {
+  std::string_view way = "NOT INDEXED";
+  int64_t fewest = kFew + 2;
+  const auto consider = [&](std::string_view condition, std::string_view index,
+                            bool is_by_id) -> Status {
+    TELEM_TRY(const int64_t matches, CountMatches(condition, query, std::min(fewest, kFew + 1)));
+    if (matches < fewest && (is_by_id || matches <= kFew)) {
+      fewest = matches;
+      way = index;
+    }
+    return {};
+  };
+  // The matches of one value stand in an index by id, and those of a range have to be sorted.
+  if (query.machine_id) TELEM_CHECK(consider(kMachine, "INDEXED BY records_by_machine", true));
+  if (query.classification) {
+    const bool is_range = IsPrefixQuery(query);
+    TELEM_CHECK(consider(is_range ? kPrefix : kClassification,
+                         "INDEXED BY records_by_classification", !is_range));
+  }
+  if (query.created_since) {
+    TELEM_CHECK(consider(kCreatedSince, "INDEXED BY records_by_creation", false));
+  }
+  return Way{.index = way, .is_short = fewest <= kFew};
 }
 
 Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
@@ -237,57 +272,64 @@ Result<RecordPage> SqliteStore::Search(const RecordQuery& query) {
     where += where.empty() ? " WHERE " : " AND ";
     where += condition;
   };
-  // A range needs its matches sorted by id, so its index is worth it only where they are few; the
-  // unary plus keeps SQLite from using it elsewhere.
-  if (query.created_since) {
-    TELEM_TRY(const bool few, MatchesFew(kCreatedSince, query));
-    add(few ? "creation_timestamp >= ?1" : "+creation_timestamp >= ?1");
-  }
-  if (IsPrefixQuery(query)) {
-    TELEM_TRY(const bool few, MatchesFew(kPrefix, query));
-    add(few ? kPrefix : "+classification >= ?2 AND +classification < ?3");
-  } else if (query.classification) {
-    add("classification = ?2");
-  }
-  if (query.machine_id) add("machine_id = ?4");
+  if (query.created_since) add(kCreatedSince);
+  if (query.classification) add(IsPrefixQuery(query) ? kPrefix : kClassification);
+  if (query.machine_id) add(kMachine);
   if (query.severity) add("severity = ?5");
   if (query.build) add("build = ?6");
-  if (query.from_id) add("id >= ?7");
-  if (query.before_id) add("id < ?8");
+  add("id >= ?7");
+  add("id < ?8");
 
+  // Ids first: where matches have to be sorted, their payloads must not be, which may be half a
+  // gigabyte.
+  TELEM_TRY(const Way way, ChooseWay(query));
   std::string sql = "SELECT id, received, ";
   sql += kHeaderColumns;
   sql += query.with_payload ? ", payload" : ", length(payload)";
-  sql += " FROM records";
+  sql += " FROM records WHERE id IN (SELECT id FROM records ";
+  sql += way.index;
   sql += where;
-  sql += " ORDER BY id DESC LIMIT ?9";
+  sql += " ORDER BY id DESC LIMIT ?9) ORDER BY id DESC";
   TELEM_TRY(SqliteStatement statement, reading_.Prepare(sql));
   const std::string prefix_end = IsPrefixQuery(query) ? AfterAllWithPrefix(PrefixOf(query)) : "";
-  BindQuery(statement, query, prefix_end);
-  if (query.machine_id) statement.BindText(4, *query.machine_id);
   std::string severity;
-  if (query.severity) {
-    AppendSigned(severity, *query.severity);
-    statement.BindText(5, severity);
-  }
-  if (query.build) statement.BindText(6, *query.build);
-  if (query.from_id) statement.BindInteger(7, *query.from_id);
-  if (query.before_id) statement.BindInteger(8, *query.before_id);
-  statement.BindInteger(9, query.limit + 1);  // one more tells whether a page follows
+  if (query.severity) AppendSigned(severity, *query.severity);
 
   RecordPage page;
+  TELEM_TRY(page.newest, reading_.QueryInteger("SELECT max(id) FROM records"));
+  TELEM_TRY(const int64_t oldest, reading_.QueryInteger("SELECT min(id) FROM records"));
+  const int64_t last = std::max(query.from_id.value_or(0), oldest);
+  int64_t before = std::min(query.before_id.value_or(INT64_MAX), page.newest + 1);
+  const steady_clock::time_point page_end = steady_clock::now() + limits_.page;
   size_t bytes = 0;
-  while (true) {
-    TELEM_TRY(const bool has_row, statement.Step());
-    if (!has_row) break;
-    StoredRecord record = ReadRow(statement, query.with_payload);
-    bytes += JsonSize(record.payload);
-    if (static_cast<int>(page.records.size()) == query.limit ||
-        (bytes > kPageBytes && !page.records.empty())) {
-      page.next = page.records.back().id;
-      break;
+  while (before > last) {
+    const int64_t first = way.is_short ? last : std::max(last, before - kStepRecords);
+    statement.Reset();
+    BindIndexed(statement, query, prefix_end);
+    if (query.severity) statement.BindText(5, severity);
+    if (query.build) statement.BindText(6, *query.build);
+    statement.BindInteger(7, first);
+    statement.BindInteger(8, before);
+    // One more tells whether a page follows.
+    statement.BindInteger(9, query.limit + 1 - static_cast<int64_t>(page.records.size()));
+    step_end_ = steady_clock::now() + limits_.step;
+    while (true) {
+      TELEM_TRY(const bool has_row, statement.Step());
+      if (!has_row) break;
+      StoredRecord record = ReadRow(statement, query.with_payload);
+      bytes += JsonSize(record.payload);
+      if (static_cast<int>(page.records.size()) == query.limit ||
+          (bytes > kPageBytes && !page.records.empty())) {
+        page.next = page.records.back().id;
+        return page;
+      }
+      page.records.push_back(std::move(record));
     }
-    page.records.push_back(std::move(record));
+    before = first;
+    if (before > last && steady_clock::now() >= page_end) {
+      page.next = before;
+      return page;
+    }
   }
   return page;
 }

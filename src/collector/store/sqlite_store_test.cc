@@ -19,9 +19,10 @@ class SqliteStoreTest : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  void Open(milliseconds search_limit) {
+  void Open(milliseconds search_limit) { Open({.page = search_limit, .step = search_limit}); }
+  void Open(const SearchLimits& limits) {
     store_.reset();
-    auto store = SqliteStore::Open(path(), search_limit);
+    auto store = SqliteStore::Open(path(), limits);
     ASSERT_TRUE(store) << store.error().message;
     store_ = *std::move(store);
   }
@@ -186,6 +187,17 @@ TEST_F(SqliteStoreTest, SaysThatNoPageFollowsWhenTheLastIsFull) {
   EXPECT_FALSE(store_->Find({.limit = 1})->next);
 }
 
+// Who asks again and again for what is new would otherwise search everything again where nothing
+// matched.
+TEST_F(SqliteStoreTest, SaysWhichRecordIsTheNewest) {
+  EXPECT_EQ(store_->Find({})->newest, 0);
+  Add(Sample("x"));
+  Add(Sample("y"));
+  EXPECT_EQ(store_->Find({})->newest, 2);
+  EXPECT_EQ(store_->Find({.build = "none has this"})->newest, 2);
+  EXPECT_EQ(store_->Find({.before_id = 2})->newest, 2);
+}
+
 TEST_F(SqliteStoreTest, EndsAPageBeforeItGrowsTooLarge) {
   const std::string payload(size_t{1024} * 1024, 'x');
   for (int i = 0; i < 4; ++i) {
@@ -204,6 +216,36 @@ TEST_F(SqliteStoreTest, EndsAPageBeforeItGrowsTooLarge) {
   EXPECT_EQ(without->records[0].payload_size, payload.size());
 }
 
+// From some size of the store on, a search for what is rare was answered "narrow it down" for ever.
+TEST_F(SqliteStoreTest, SearchesAStoreOfAnySizePageByPage) {
+  std::vector<IncomingRecord> records;
+  for (uint64_t i = 0; i < 45'000; ++i) {
+    records.push_back(Sample("x"));
+    records.back().creation_timestamp += i;
+  }
+  for (const size_t rare : {1, 2, 30'000}) records[rare - 1].headers[Header::kBuild] = "rare";
+  ASSERT_TRUE(store_->Add(records));
+  Open({.page = milliseconds(0), .step = milliseconds(10'000)});
+  for (const auto& classification :
+       {std::optional<std::string>(), std::optional<std::string>("org.*"),
+        std::optional<std::string>("org.example/test/one")}) {
+    RecordQuery query{.classification = classification, .build = "rare", .limit = 2};
+    Ids seen;
+    int pages = 0;
+    do {
+      const auto page = store_->Find(query);
+      ASSERT_TRUE(page) << page.error().message;
+      for (const StoredRecord& record : page->records) seen.push_back(record.id);
+      query.before_id = page->next;
+      ++pages;
+    } while (query.before_id);
+    EXPECT_EQ(seen, Ids({30'000, 2, 1}));
+    EXPECT_EQ(pages, 3);
+    query.from_id = 44'000;
+    EXPECT_FALSE(store_->Find(query)->next);
+  }
+}
+
 TEST_F(SqliteStoreTest, EndsASearchThatTakesTooLong) {
   std::vector<IncomingRecord> records;
   for (uint64_t i = 0; i < 5000; ++i) {
@@ -217,6 +259,25 @@ TEST_F(SqliteStoreTest, EndsASearchThatTakesTooLong) {
   EXPECT_EQ(page.error().code, ErrorCode::kTooLarge);
 }
 
+// SQLite preferred a walk through all records to the index of times, and the index of
+// classifications, which is long, to that of machines.
+TEST_F(SqliteStoreTest, GoesByTheIndexWithTheFewestMatches) {
+  std::vector<IncomingRecord> records;
+  for (uint64_t i = 0; i < 2000; ++i) {
+    records.push_back(Sample("x"));
+    records.back().creation_timestamp += i;
+  }
+  records[0].headers[Header::kMachineId] = "other";
+  records[1].headers[Header::kClassification] = "org.example/other/one";
+  const uint64_t last = records.back().creation_timestamp;
+  ASSERT_TRUE(store_->Add(records));
+  Open(milliseconds(0));  // so that a search which walks through all of them fails
+  EXPECT_EQ(FindIds({.created_since = last}), Ids({2000}));
+  EXPECT_EQ(FindIds({.created_since = last + 1}), Ids());
+  EXPECT_EQ(FindIds({.classification = "org.example/test/one", .machine_id = "other"}), Ids({1}));
+  EXPECT_EQ(FindIds({.classification = "org.example/o*", .from_id = 1}), Ids({2}));
+}
+
 TEST_F(SqliteStoreTest, FindsNothingMoreOnceItIsStopped) {
   store_->StopFinding();
   const auto page = store_->Find({});
@@ -225,7 +286,8 @@ TEST_F(SqliteStoreTest, FindsNothingMoreOnceItIsStopped) {
 }
 
 TEST_F(SqliteStoreTest, SharesItsFileWithAnotherProcess) {
-  auto other = SqliteStore::Open(path(), milliseconds(10'000));
+  auto other =
+      SqliteStore::Open(path(), {.page = milliseconds(10'000), .step = milliseconds(10'000)});
   ASSERT_TRUE(other) << other.error().message;
   const IncomingRecord record = Sample("x");
   Add(record);
@@ -260,7 +322,8 @@ TEST_F(SqliteStoreTest, StoresAllOfABatchOrNothing) {
 }
 
 TEST(SqliteStoreOpenTest, SaysWhichFileItCannotOpen) {
-  const auto store = SqliteStore::Open("/nowhere/records.db", milliseconds(1));
+  const auto store =
+      SqliteStore::Open("/nowhere/records.db", {.page = milliseconds(1), .step = milliseconds(1)});
   ASSERT_FALSE(store);
   EXPECT_TRUE(store.error().message.starts_with("/nowhere/records.db: ")) << store.error().message;
 }
