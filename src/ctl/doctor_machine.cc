@@ -53,14 +53,28 @@ std::string Joined(const std::vector<std::string>& parts, const char* between) {
 
 std::string MistakesIn(const std::vector<std::string>& mistakes) { return Joined(mistakes, "; "); }
 
+// Whether `user` could make `path`: it is root, or the nearest folder above that is there is its.
+bool IsOwnerOfParent(uid_t user, std::string path) {
+  struct stat st;
+  do {
+    path.resize(std::max<size_t>(path.find_last_of('/'), 1));
+  } while (::stat(path.c_str(), &st) != 0 && path != "/");
+  return user == 0 || st.st_uid == user;
+}
+
 // The first folder that telemd could not work in, and why. Root may do anything anywhere.
 std::optional<Finding> FindWrongFolder(const Patient& patient, uid_t telemd) {
   const Settings& settings = patient.settings();
   for (const std::string& folder : {settings.spool_dir, settings.state_dir, settings.log_dir}) {
     struct stat st;
     if (::stat(folder.c_str(), &st) != 0) {
-      // Not for us to look at, or telemd will make it when it starts.
-      if (errno != ENOENT || !patient.status) continue;
+      if (errno != ENOENT) continue;  // not for us to look at
+      // Root's telemd makes it before it becomes another user; systemd's never was root.
+      if (HasSystemd() && !IsOwnerOfParent(telemd, folder)) {
+        return Ill("'" + folder + "' is gone, and " + NameOfUser(telemd) + " may not make it",
+                   "systemd-tmpfiles --create makes the usual ones; then start telemd again");
+      }
+      if (!patient.status) continue;  // telemd will make it when it starts
       return Ill("'" + folder + "' is gone while telemd runs", "start telemd again, it makes it");
     }
     if (!S_ISDIR(st.st_mode)) return Ill("'" + folder + "' is no folder", "move it away");
@@ -211,8 +225,11 @@ Finding CheckTelemd(const Patient& patient) {
                  HasSystemd() ? "systemctl start telemd.socket"
                               : "start 'telemd', as root or with a configuration of your own");
     }
-    return Ill(patient.silence.message,
-               "where it is a matter of rights: ask as root, or as a member of the group adm");
+    return Ill(
+        patient.silence.message,
+        ::geteuid() == 0 && HasSystemd()
+            ? "systemctl status telemd.service says why"
+            : "where it is a matter of rights: ask as root, or as a member of the group adm");
   }
   const std::string& path = patient.settings().socket_path;
   const auto frames = ConnectTo(path, std::chrono::seconds(2));
@@ -226,7 +243,7 @@ Finding CheckTelemd(const Patient& patient) {
 }
 
 Finding CheckRights(const Patient& patient) {
-  if (!patient.status && !IsNotRunning(patient.silence)) {
+  if (!patient.status && !IsNotRunning(patient.silence) && ::geteuid() != 0) {
     return Skipped("who telemd runs as is not known");
   }
   const uid_t telemd = UidOfTelemd(patient);

@@ -133,7 +133,7 @@ Result<UnitTroubles> FindUnitTroubles() {
     const std::string& state = unit["ActiveState"];
     if (state == "failed") {
       troubles.failed.push_back(unit["Id"]);
-    } else if (unit["SubState"].starts_with("auto-restart")) {
+    } else if (unit["SubState"].starts_with("auto-restart") || unit["SubState"] == "stop-post") {
       troubles.restarting.push_back(unit["Id"]);
     } else if (state == "inactive" && ShouldBeActive(unit)) {
       troubles.inactive.push_back(unit["Id"]);

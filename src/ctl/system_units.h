@@ -33,7 +33,9 @@ bool IsActive(const std::string& unit);
 // What systemd tells of units of ours that do not what they should.
 struct UnitTroubles {
   std::vector<std::string> failed;
-  std::vector<std::string> restarting;  // end in failure again and again, and never stay failed
+  // End in failure again and again, and never stay failed. telemd.service is busy in between, so
+  // that systemd gives up nothing.
+  std::vector<std::string> restarting;
   // Enabled, of those that stay or wait for something, and not active. No condition keeps them from
   // it.
   std::vector<std::string> inactive;

@@ -277,6 +277,27 @@ def test_correcting_the_configuration_is_enough_where_a_record_waits(guest, away
     away.wait_for(1)
 
 
+# Somebody who made room below /var/log took telemd's folder with it. systemd could not start telemd without it,
+# gave up the path unit and the socket as well, and doctor said that all folders were well.
+def test_making_a_folder_again_is_enough_where_a_record_waits(guest, away):
+    configure(guest, server=away.url)
+    guest.run("systemctl", "start", "telemd.socket")
+    send_hello(guest)
+    guest.run("systemctl", "stop", "telemd.socket", "telemd.path", "telemd.service")
+    guest.run("rm", "-r", "/var/log/telemetry")
+    guest.run("systemctl", "start", "telemd.socket", "telemd.path")
+    wait_until(lambda: guest.state("telemd.path") == "failed"
+               or guest.show("telemd.service", "SubState") == "stop-post", what="an attempt that failed")
+    assert guest.state("telemd.path") == guest.state("telemd.socket") == "active"
+    assert "make folder '/var/log/telemetry'" in guest.run("journalctl", "-b", "-t", "telemd").stdout
+    report = guest.run("telemctl", "doctor", check=False).stdout
+    assert "ILL   units         end in failure again and again: telemd.service\n" in report
+    assert "ILL   rights        '/var/log/telemetry' is gone, and telemetry may not make it\n" in report
+    away.start()
+    guest.run("systemd-tmpfiles", "--create")
+    away.wait_for(1)
+
+
 def test_a_reload_reads_the_configuration_again(guest, sink, away):
     guest.run("telemctl", "start")
     away.start()
