@@ -138,6 +138,15 @@ bool AreCrashesWanted() {
                      [](const char* unit) { return IsEnabled(unit) || IsActive(unit); });
 }
 
+// Whether somebody has put settings beside the administrator's file, be it there or not.
+bool HasAdminDropIns() {
+  glob_t found{};
+  const std::string pattern = std::string(kAdminConfigFile) + ".d/*.conf";
+  const bool has_any = ::glob(pattern.c_str(), 0, nullptr, &found) == 0;
+  ::globfree(&found);
+  return has_any;
+}
+
 // Where systemd-coredump has the crashes, or should have them.
 Finding CheckCoredumpWatch(std::string_view pattern, const std::string& shown) {
   if (!IsSystemdCoredump(pattern)) {
@@ -180,6 +189,12 @@ Finding CheckConfiguration(const Patient& patient) {
   }
   if (!loaded.warnings.empty()) {
     return Ill(MistakesIn(loaded.warnings), "correct it, see telemetrics.conf(5)");
+  }
+  const bool is_admins = !loaded.files.empty() && loaded.files.front() != kDefaultConfigFile;
+  if (!is_admins && HasAdminDropIns()) {
+    return Ill("'" + std::string(kAdminConfigFile) + ".d' is not read, for there is no '" +
+                   kAdminConfigFile + "'",
+               "make that file; it may be empty");
   }
   if (loaded.files.empty()) return Well("there is no file, every setting has its default");
   return Well(MistakesIn(loaded.files));

@@ -201,6 +201,18 @@ def test_doctor_names_units_that_do_not_do_their_work(guest):
     assert finding() == "end in failure again and again: journal-probe.service"
 
 
+# Who knows systemd puts a file there, and nothing of it counted.
+def test_doctor_names_settings_that_nobody_reads(guest):
+    guest.run("rm", "/etc/telemetrics/telemetrics.conf")
+    guest.write("/etc/telemetrics/telemetrics.conf.d/10-server.conf",
+                "[settings]\nserver = http://127.0.0.1:1/\n")
+    assert ("ILL   configuration '/etc/telemetrics/telemetrics.conf.d' is not read, for there is no "
+            "'/etc/telemetrics/telemetrics.conf'\n") in guest.run("telemctl", "doctor", check=False).stdout
+    guest.run("touch", "/etc/telemetrics/telemetrics.conf")
+    assert "\nwell  server        http://127.0.0.1:1/ (v2)\n" in \
+        guest.run("telemctl", "doctor", check=False).stdout
+
+
 # ---- life ----------------------------------------------------------------------------------------
 
 
