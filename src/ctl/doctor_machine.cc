@@ -261,6 +261,10 @@ Finding CheckRights(const Patient& patient) {
   if (!patient.status && !IsNotRunning(patient.silence) && ::geteuid() != 0) {
     return Skipped("who telemd runs as is not known");
   }
+  if (!patient.status && ::geteuid() == 0 && HasSystemd() && !FindTelemetryUser()) {
+    return Ill("there is no user telemetry, as whom systemd runs telemd",
+               "telemctl start makes it, and starts everything");
+  }
   const uid_t telemd = UidOfTelemd(patient);
   if (auto wrong = FindWrongFolder(patient, telemd)) return std::move(*wrong);
   return Well("telemd " + std::string(patient.status ? "runs" : "would run") + " as " +

@@ -20,8 +20,8 @@ bool HasSystemd();
 // kUnavailable when systemctl fails; it has said why on stderr.
 //
 // Starts what stays: sockets, path, timers, and probes that watch; of the two that report crashes
-// the one that `settings` ask for. Folders are made and conditions are read from the configuration
-// before.
+// the one that `settings` ask for. The user and the folders are made and conditions are read from
+// the configuration before.
 Status StartUnits(const Settings& settings);
 // Stops everything, and what was started by it.
 Status StopUnits();

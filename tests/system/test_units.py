@@ -398,6 +398,18 @@ def test_telemctl_starts_and_stops_everything(guest, sink):
 FOLDERS = ("/var/spool/telemetry", "/var/lib/telemetry", "/var/log/telemetry", "/var/cache/telemetry")
 
 
+# As README.md has it: installed from source, and started before any boot has made the user.
+def test_telemctl_start_makes_user_and_folders(guest, sink):
+    guest.run("userdel", "telemetry")
+    for folder in ("/var/spool", "/var/lib", "/var/log", "/var/cache", "/run"):
+        guest.run("rm", "-rf", f"{folder}/telemetry")
+    report = guest.run("telemctl", "doctor", check=False).stdout
+    assert "ILL   rights        there is no user telemetry, as whom systemd runs telemd\n" in report
+    guest.run("telemctl", "start")
+    send_hello(guest)
+    sink.wait_for(1)
+
+
 def kept_files(guest):
     """What lies in our folders, but for telemd's counters, and locks, which are empty."""
     return [path for folder in FOLDERS for path in guest.path(folder).rglob("*")
