@@ -371,6 +371,23 @@ def test_a_record_reaches_the_collector_of_another_machine(make_guest, folder):
     assert rights(there, pid)["Uid"].split()[0] != "0"
 
 
+# At boot it may come before the address that it is to listen on, or before who had the port is gone. systemd
+# gave it up after five attempts in as many seconds.
+def test_the_collector_waits_for_its_address(make_guest):
+    other = HttpSink()
+    there = make_guest()
+    there.write("/etc/telemetrics/collector.conf", f"[settings]\nlisten = 127.0.0.1:{other.port}\n")
+    there.run("systemctl", "start", "telem-collector.service")
+    wait_until(lambda: there.show("telem-collector.service", "SubState") == "auto-restart")
+    pause, burst, interval = (int(there.show("telem-collector.service", name).removesuffix("s"))
+                              for name in ("RestartUSec", "StartLimitBurst", "StartLimitIntervalUSec"))
+    assert pause * burst > interval
+    other.close()
+    there.wait_for("telem-collector.service")
+    wait_until(lambda: there.run("curl", "-sf", f"http://127.0.0.1:{other.port}/healthz", check=False)
+               .returncode == 0, what=lambda: there.system_journal())
+
+
 # ---- stopping, opting out, opting in -------------------------------------------------------------
 
 
