@@ -62,7 +62,8 @@ bool IsOwnerOfParent(uid_t user, std::string path) {
   return user == 0 || st.st_uid == user;
 }
 
-// The first folder that telemd could not work in, and why. Root may do anything anywhere.
+// The first folder that telemd could not work in, and why. Root may do anything
+// anywhere, but write to what is read-only.
 std::optional<Finding> FindWrongFolder(const Patient& patient, uid_t telemd) {
   const Settings& settings = patient.settings();
   for (const std::string& folder : {settings.spool_dir, settings.state_dir, settings.log_dir}) {
@@ -78,6 +79,11 @@ std::optional<Finding> FindWrongFolder(const Patient& patient, uid_t telemd) {
       return Ill("'" + folder + "' is gone while telemd runs", "start telemd again, it makes it");
     }
     if (!S_ISDIR(st.st_mode)) return Ill("'" + folder + "' is no folder", "move it away");
+    struct statvfs disk;
+    if (::statvfs(folder.c_str(), &disk) == 0 && (disk.f_flag & ST_RDONLY) != 0) {
+      return Ill("the file system of '" + folder + "' is read-only",
+                 "where the kernel made it so, journalctl -k says why; else mount it writable");
+    }
     if (telemd != 0 && st.st_uid != telemd) {
       return Ill("'" + folder + "' belongs to " + NameOfUser(st.st_uid) + ", telemd runs as " +
                      NameOfUser(telemd),
