@@ -18,6 +18,21 @@ namespace {
 // Ours are two deep (a folder for each boot that crashed, and in it for each of its crashes).
 constexpr int kMaxDepth = 8;
 
+// A folder that the configuration names. A link in its place is followed where nobody but the
+// administrator (or whoever calls) can have put it there.
+Result<UniqueFd> OpenNamedFolder(const std::string& path) {
+  auto folder = OpenFolder(path);
+  if (folder || folder.error().err != ENOTDIR) return folder;
+  struct stat st;
+  const std::string parent = path.substr(0, path.find_last_of('/') + 1);
+  constexpr mode_t kOthersMayWrite = S_IWGRP | S_IWOTH;
+  if (::stat(parent.c_str(), &st) != 0 || (st.st_mode & kOthersMayWrite) != 0 ||
+      (st.st_uid != 0 && st.st_uid != ::geteuid())) {
+    return folder;
+  }
+  return OpenAt(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+}
+
 // Folders are telemd's user's: no link in them leads root anywhere else, since each step is taken
 // from an open folder and follows none.
 class Remover {
@@ -26,7 +41,7 @@ class Remover {
   explicit Remover(Mode mode) : mode_(mode) {}
 
   void RemoveFile(const std::string& folder, const char* name) {
-    const auto opened = OpenFolder(folder);
+    const auto opened = OpenNamedFolder(folder);
     if (!opened) return Note(opened.error());
     Unlink(opened->get(), folder, name);
   }
@@ -34,14 +49,14 @@ class Remover {
   // All that is in `folder`/`name`, or in `folder` where the name is empty. What should be a folder
   // and is none goes itself.
   void RemoveAllIn(const std::string& folder, const char* name) {
-    const auto opened = OpenFolder(folder);
+    const auto opened = OpenNamedFolder(folder);
     if (!opened) return Note(opened.error());
     if (*name == '\0') return RemoveAll(opened->get(), folder, 0);
     RemoveAllBelow(opened->get(), folder, name, 0);
   }
 
   void Empty(const std::string& folder, const char* name) {
-    const auto opened = OpenFolder(folder);
+    const auto opened = OpenNamedFolder(folder);
     if (!opened) return Note(opened.error());
     const auto file = OpenAt(opened->get(), name, O_WRONLY | O_NOFOLLOW);
     if (!file) return Note(file.error());
@@ -91,7 +106,9 @@ class Remover {
     }
   }
   void Note(const Error& error) {
-    if (error.code != ErrorCode::kNotFound && result_) result_ = std::unexpected(error);
+    // What is not there is what was wanted; what is no folder may hold anything.
+    const bool is_gone = error.code == ErrorCode::kNotFound && error.err != ENOTDIR;
+    if (!is_gone && result_) result_ = std::unexpected(error);
   }
 
   Mode mode_;

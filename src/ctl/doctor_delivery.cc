@@ -126,8 +126,8 @@ struct Cause {
 };
 
 constexpr std::array kByStatus = {
-    Cause{"400", "the server does not understand the records",
-          "is server_protocol the one that it speaks?"},
+    Cause{"400", "the server takes no such records",
+          "its words say what is wrong: tidheader, this machine's clock, or server_protocol?"},
     Cause{"401", "the server wants to know who sends",
           "tidheader (or otlp_headers) must carry the token that the server gave out"},
     Cause{"403", "the server does not let this machine in",

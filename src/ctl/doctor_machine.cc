@@ -53,17 +53,37 @@ std::string Joined(const std::vector<std::string>& parts, const char* between) {
 
 std::string MistakesIn(const std::vector<std::string>& mistakes) { return Joined(mistakes, "; "); }
 
-// The first folder that telemd could not work in, and why. Root may do anything anywhere.
+// Whether `user` could make `path`: it is root, or the nearest folder above that is there is its.
+bool IsOwnerOfParent(uid_t user, std::string path) {
+  struct stat st;
+  do {
+    path.resize(std::max<size_t>(path.find_last_of('/'), 1));
+  } while (::stat(path.c_str(), &st) != 0 && path != "/");
+  return user == 0 || st.st_uid == user;
+}
+
+// The first folder that telemd could not work in, and why. Root may do anything
+// anywhere, but write to what is read-only.
 std::optional<Finding> FindWrongFolder(const Patient& patient, uid_t telemd) {
   const Settings& settings = patient.settings();
   for (const std::string& folder : {settings.spool_dir, settings.state_dir, settings.log_dir}) {
     struct stat st;
     if (::stat(folder.c_str(), &st) != 0) {
-      // Not for us to look at, or telemd will make it when it starts.
-      if (errno != ENOENT || !patient.status) continue;
+      if (errno != ENOENT) continue;  // not for us to look at
+      // Root's telemd makes it before it becomes another user; systemd's never was root.
+      if (HasSystemd() && !IsOwnerOfParent(telemd, folder)) {
+        return Ill("'" + folder + "' is gone, and " + NameOfUser(telemd) + " may not make it",
+                   "systemd-tmpfiles --create makes the usual ones; then start telemd again");
+      }
+      if (!patient.status) continue;  // telemd will make it when it starts
       return Ill("'" + folder + "' is gone while telemd runs", "start telemd again, it makes it");
     }
     if (!S_ISDIR(st.st_mode)) return Ill("'" + folder + "' is no folder", "move it away");
+    struct statvfs disk;
+    if (::statvfs(folder.c_str(), &disk) == 0 && (disk.f_flag & ST_RDONLY) != 0) {
+      return Ill("the file system of '" + folder + "' is read-only",
+                 "where the kernel made it so, journalctl -k says why; else mount it writable");
+    }
     if (telemd != 0 && st.st_uid != telemd) {
       return Ill("'" + folder + "' belongs to " + NameOfUser(st.st_uid) + ", telemd runs as " +
                      NameOfUser(telemd),
@@ -124,6 +144,15 @@ bool AreCrashesWanted() {
                      [](const char* unit) { return IsEnabled(unit) || IsActive(unit); });
 }
 
+// Whether somebody has put settings beside the administrator's file, be it there or not.
+bool HasAdminDropIns() {
+  glob_t found{};
+  const std::string pattern = std::string(kAdminConfigFile) + ".d/*.conf";
+  const bool has_any = ::glob(pattern.c_str(), 0, nullptr, &found) == 0;
+  ::globfree(&found);
+  return has_any;
+}
+
 // Where systemd-coredump has the crashes, or should have them.
 Finding CheckCoredumpWatch(std::string_view pattern, const std::string& shown) {
   if (!IsSystemdCoredump(pattern)) {
@@ -166,6 +195,12 @@ Finding CheckConfiguration(const Patient& patient) {
   }
   if (!loaded.warnings.empty()) {
     return Ill(MistakesIn(loaded.warnings), "correct it, see telemetrics.conf(5)");
+  }
+  const bool is_admins = !loaded.files.empty() && loaded.files.front() != kDefaultConfigFile;
+  if (!is_admins && HasAdminDropIns()) {
+    return Ill("'" + std::string(kAdminConfigFile) + ".d' is not read, for there is no '" +
+                   kAdminConfigFile + "'",
+               "make that file; it may be empty");
   }
   if (loaded.files.empty()) return Well("there is no file, every setting has its default");
   return Well(MistakesIn(loaded.files));
@@ -211,8 +246,11 @@ Finding CheckTelemd(const Patient& patient) {
                  HasSystemd() ? "systemctl start telemd.socket"
                               : "start 'telemd', as root or with a configuration of your own");
     }
-    return Ill(patient.silence.message,
-               "where it is a matter of rights: ask as root, or as a member of the group adm");
+    return Ill(
+        patient.silence.message,
+        ::geteuid() == 0 && HasSystemd()
+            ? "systemctl status telemd.service says why"
+            : "where it is a matter of rights: ask as root, or as a member of the group adm");
   }
   const std::string& path = patient.settings().socket_path;
   const auto frames = ConnectTo(path, std::chrono::seconds(2));
@@ -226,8 +264,12 @@ Finding CheckTelemd(const Patient& patient) {
 }
 
 Finding CheckRights(const Patient& patient) {
-  if (!patient.status && !IsNotRunning(patient.silence)) {
+  if (!patient.status && !IsNotRunning(patient.silence) && ::geteuid() != 0) {
     return Skipped("who telemd runs as is not known");
+  }
+  if (!patient.status && ::geteuid() == 0 && HasSystemd() && !FindTelemetryUser()) {
+    return Ill("there is no user telemetry, as whom systemd runs telemd",
+               "telemctl start makes it, and starts everything");
   }
   const uid_t telemd = UidOfTelemd(patient);
   if (auto wrong = FindWrongFolder(patient, telemd)) return std::move(*wrong);

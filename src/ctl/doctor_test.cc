@@ -40,6 +40,15 @@ TEST(DoctorTest, NamesCauseAndCureOfWhatServersAndLibcurlSay) {
   }
 }
 
+// Of a wrong telemetry id, and of a clock that is days ahead, it said that server_protocol might be
+// wrong.
+TEST(DoctorTest, NamesAllThatACollectorMayHaveAgainstARecord) {
+  const Finding finding = Diagnose("400 X-Telemetry-TID: not a telemetry id that is accepted here");
+  for (const char* const cause : {"tidheader", "clock", "server_protocol"}) {
+    EXPECT_THAT(finding.cure, HasSubstr(cause));
+  }
+}
+
 TEST(DoctorTest, SaysWhatItDoesNotKnowAsItIs) {
   const Finding finding = Diagnose("599999 moon");
   EXPECT_EQ(finding.kind, Finding::Kind::kIll);

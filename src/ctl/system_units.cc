@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "config/crash_source.h"
 #include "ctl/child_output.h"
+#include "ctl/telemetry_user.h"
 
 namespace telem {
 namespace {
@@ -92,7 +93,11 @@ Status Act(const char* verb, const std::vector<std::string>& units) {
 bool HasSystemd() { return ::access("/run/systemd/system", F_OK) == 0; }
 
 Status StartUnits(const Settings& settings) {
-  // Only those folders that are ours.
+  // Only that user and those folders that are ours. A boot makes them, too, but may be yet to come.
+  const std::string user = OwnFolder() + "/../lib/sysusers.d/telemetrics.conf";
+  if (!FindTelemetryUser() && ::access(user.c_str(), F_OK) == 0) {
+    TELEM_CHECK(OutputOf({"systemd-sysusers", user}, kMaxOutput));
+  }
   TELEM_CHECK(OutputOf({"systemd-tmpfiles", "--create", "telemetrics.conf"}, kMaxOutput));
   // `consent` in the configuration may be another one than at boot (telemetrics-generator).
   TELEM_CHECK(Systemctl({"daemon-reload"}));
@@ -133,7 +138,7 @@ Result<UnitTroubles> FindUnitTroubles() {
     const std::string& state = unit["ActiveState"];
     if (state == "failed") {
       troubles.failed.push_back(unit["Id"]);
-    } else if (unit["SubState"].starts_with("auto-restart")) {
+    } else if (unit["SubState"].starts_with("auto-restart") || unit["SubState"] == "stop-post") {
       troubles.restarting.push_back(unit["Id"]);
     } else if (state == "inactive" && ShouldBeActive(unit)) {
       troubles.inactive.push_back(unit["Id"]);

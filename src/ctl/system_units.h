@@ -20,8 +20,8 @@ bool HasSystemd();
 // kUnavailable when systemctl fails; it has said why on stderr.
 //
 // Starts what stays: sockets, path, timers, and probes that watch; of the two that report crashes
-// the one that `settings` ask for. Folders are made and conditions are read from the configuration
-// before.
+// the one that `settings` ask for. The user and the folders are made and conditions are read from
+// the configuration before.
 Status StartUnits(const Settings& settings);
 // Stops everything, and what was started by it.
 Status StopUnits();
@@ -33,7 +33,9 @@ bool IsActive(const std::string& unit);
 // What systemd tells of units of ours that do not what they should.
 struct UnitTroubles {
   std::vector<std::string> failed;
-  std::vector<std::string> restarting;  // end in failure again and again, and never stay failed
+  // End in failure again and again, and never stay failed. telemd.service is busy in between, so
+  // that systemd gives up nothing.
+  std::vector<std::string> restarting;
   // Enabled, of those that stay or wait for something, and not active. No condition keeps them from
   // it.
   std::vector<std::string> inactive;

@@ -44,7 +44,8 @@ Spool::Spool(const Clock& clock, const std::string& rejected_folder)
 Result<Spool> Spool::Open(const Clock& clock, const std::string& folder,
                           const std::string& rejected_folder) {
   Spool spool(clock, rejected_folder);
-  TELEM_TRY(spool.folder_, OpenFolder(folder));
+  // The administrator may have put it on another disk, by a link as well.
+  TELEM_TRY(spool.folder_, OpenAt(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY));
   if (::flock(spool.folder_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
       return Fail(ErrorCode::kBusy, "'" + folder + "': another telemd keeps its records there");

@@ -69,6 +69,15 @@ TEST_F(SpoolTest, KeepsWhatItWasGivenUntilItIsRemoved) {
   EXPECT_EQ(folder_.CountFiles("spool"), 0u);
 }
 
+// Of the folders of telemd it was the only one that could not be linked to another disk.
+TEST_F(SpoolTest, MayBeALinkToAFolder) {
+  std::filesystem::rename(folder_ / "spool", folder_ / "disk");
+  std::filesystem::create_directory_symlink(folder_ / "disk", folder_ / "spool");
+  Spool spool = Open();
+  Put(spool, "one");
+  EXPECT_FALSE(std::filesystem::is_empty(folder_ / "disk"));
+}
+
 TEST_F(SpoolTest, LocksTheFolderAgainstASecondDaemon) {
   const Spool spool = Open();
   const auto second = Spool::Open(clock_, folder_ / "spool", folder_ / "rejected");

@@ -545,6 +545,26 @@ def test_says_nothing_is_stored_that_goes_into_a_removed_file(start, folder):
     assert len(server.records()) == 1
 
 
+def test_the_store_may_be_thinned_out_and_copied_by_hand_while_it_runs(server, folder):
+    page = (paths.REPO / "docs" / "collector.md").read_text()
+    [remove_old] = re.findall(r'"(DELETE FROM .*)"$', page, re.M)
+    [make_copy] = re.findall(r'"(VACUUM INTO .*)"$', page, re.M)
+    server.post(b"old")
+    server.post(b"new")
+    with sqlite3.connect(server.store) as database:
+        database.execute("UPDATE records SET creation_timestamp = creation_timestamp - 401 * 86400 "
+                         "WHERE payload = x'6f6c64'")
+    with sqlite3.connect(server.store) as database:
+        assert database.execute(remove_old).rowcount == 1
+    assert [record["payload"] for record in server.records()] == ["new"]
+    copy = folder / "copy.db"
+    sqlite3.connect(f"file:{server.store}?mode=ro", uri=True).execute(
+        make_copy.replace("/backup/records.db", str(copy)))
+    server.post(b"newer")
+    assert [record["payload"] for record in server.records()] == ["newer", "new"]
+    assert sqlite3.connect(copy).execute("SELECT payload FROM records").fetchall() == [(b"new",)]
+
+
 def test_keeps_its_files_from_other_users(server):
     server.post()
     for path in server.store.parent.glob("records.db*"):

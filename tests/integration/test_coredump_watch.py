@@ -30,6 +30,7 @@ COREDUMP_PID={pid}
 COREDUMP_COMM={name}
 COREDUMP_EXE=/usr/bin/{name}
 COREDUMP_SIGNAL=11
+COREDUMP_CGROUP={cgroup}
 COREDUMP_PACKAGE_NAME={name}
 COREDUMP_PACKAGE_VERSION=1.0-1
 MESSAGE
@@ -56,12 +57,13 @@ class Journal:
         self.entries.mkdir()
         self._count = 0
 
-    def add(self, name, count=1, at=4_000_000_000, unit="systemd-coredump@7-4711-0.service"):
+    def add(self, name, count=1, at=4_000_000_000, unit="systemd-coredump@7-4711-0.service",
+            cgroup="/init.scope"):
         """`at`: seconds since the epoch, by themselves after any consent. `unit`: whose entry it is."""
         for _ in range(count):
             pid = 1000 + self._count
             message = MESSAGE.format(name=name, pid=pid, tid=pid + 5000).encode()
-            entry = ENTRY.format(name=name, unit=unit, pid=pid, number=self._count,
+            entry = ENTRY.format(name=name, unit=unit, pid=pid, number=self._count, cgroup=cgroup,
                                  microseconds=int(at * 1e6)).encode()
             (self.entries / str(self._count)).write_bytes(
                 entry + len(message).to_bytes(8, "little") + message + b"\n\n")
@@ -92,6 +94,15 @@ def told(sink, name):
 def held(machine, name):
     lines = (machine.state / "crash-counts").read_text().splitlines()
     return sum(int(line.split(" ")[4]) for line in lines if line.endswith(f" /usr/bin/{name}"))
+
+
+# journalprobe masked the user in the name of a unit, and crashprobe told it.
+def test_a_unit_is_told_without_whom_it_is_for(machine, sink, journal):
+    journal.add("one", cgroup="/system.slice/system-syncthing.slice/syncthing@arthur.service")
+    journal.add("two", cgroup="/system.slice/nginx.service")
+    assert journal.watch(machine).returncode == 0
+    units = [re.search("^Unit: (.*)$", request.body.decode(), re.M)[1] for request in sink.wait_for(2)]
+    assert sorted(units) == ["nginx.service", "syncthing@<instance>.service"]
 
 
 # systemd 252 does not say which thread it was. And what it knows of the program was left out.

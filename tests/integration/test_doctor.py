@@ -204,6 +204,14 @@ def test_a_folder_that_is_gone(well):
     finds(doctor(well), "rights", f"'{well.log}' is gone while telemd runs", "start telemd again")
 
 
+# As after an error of the disk (errors=remount-ro): all rights are there, and nothing can be written.
+@needs_root
+def test_a_file_system_that_is_read_only(well):
+    report = doctor_in(well, f"mount --bind '{well.log}' '{well.log}'\n"
+                             f"mount -o remount,bind,ro '{well.log}'")
+    finds(report, "rights", f"the file system of '{well.log}' is read-only", "journalctl -k")
+
+
 @needs_root
 def test_a_full_disk(well):
     report = doctor_in(well, f"mount -t tmpfs -o size=2M,mode=755 none '{well.spool}'\n"

@@ -13,7 +13,7 @@ from support.kernel_log import (
 from support.machine import NOBODY, effective_user, with_telemetry_user
 from support.marks import needs_root, needs_strace
 from support.proc import capabilities, run_time_ns, trace_system_calls, users_and_groups
-from support.waiting import stays, wait_until
+from support.waiting import DEADLINE, stays, wait_until
 
 QUIET_SECONDS = 60 if os.environ.get("TELEMETRICS_LONG") == "1" else 3
 
@@ -347,6 +347,15 @@ def test_oopsprobe_shows_what_it_would_send_and_keeps_it(make_machine, folder):
     code, shown, said = oopsprobe(machine, "-n", "--dir", folder / "dir")
     assert (code, said) == (0, "") and "Reason: BUG: unable to handle page fault\n" in shown
     assert (folder / "dir" / "a").exists()
+
+
+# A name that was mistyped was a folder without evidence, as klogscanner's --log is none.
+@pytest.mark.parametrize("program", ["oopsprobe", "pstoreprobe"])
+def test_a_folder_that_is_named_has_to_be_there(make_machine, folder, program):
+    done = subprocess.run([paths.BUILD / "bin" / program, "-f", make_machine().config, "-n", "--dir",
+                           folder / "mistyped"], capture_output=True, text=True, timeout=DEADLINE)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{program}: open '{folder}/mistyped': No such file or directory\n"
 
 
 # ---- floods

@@ -193,6 +193,41 @@ def test_opting_out_follows_no_link(make_machine, folder):
     assert not (machine.log / "records").is_symlink()
 
 
+# Where an administrator has put the folders on another disk, by links, telemd worked with them, and opting out
+# left everything there and said that all was well.
+@needs_root
+def test_opting_out_empties_folders_that_the_administrator_has_linked(make_machine, folder):
+    machine = make_machine()
+    data = folder / "data"
+    data.mkdir()
+    for path in (machine.state, machine.log, machine.cache):
+        path.rename(data / path.name)
+        path.symlink_to(data / path.name)
+    machine.start()
+    assert machine.send(b"secret") == TAKEN_OVER
+    (machine.cache / "kmsg-position").write_text("seen")
+    machine.stop()
+    assert ctl(machine, "opt-out")[0] == 0
+    assert [path for path in data.rglob("*") if path.is_file() and path.stat().st_size > 0] == []
+
+
+# Nobody but the administrator may lead root anywhere by such a link.
+@needs_root
+@pytest.mark.parametrize("who, mode", [(65534, 0o755), (0, 0o777)])
+def test_opting_out_follows_no_linked_folder_that_another_could_have_made(make_machine, folder, who, mode):
+    place = folder / "place"
+    place.mkdir()
+    (folder / "precious").mkdir()
+    (folder / "precious" / "journal").write_text("keep")
+    machine = make_machine(log_dir=place / "log")
+    (place / "log").symlink_to(folder / "precious")
+    os.chown(place, who, who)
+    place.chmod(mode)
+    code, _, err = ctl(machine, "opt-out")
+    assert code == 1 and str(place / "log") in err
+    assert (folder / "precious" / "journal").read_text() == "keep"
+
+
 # ---- with systemd
 
 

@@ -11,6 +11,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "probes/common/masking.h"
 #include "probes/crash/file_opener.h"
 
 namespace telem {
@@ -172,7 +173,7 @@ Origin OriginOfCgroup(std::string_view cgroup) {
       origin.container = "machine " + PrintableAscii(part.substr(15, part.size() - 23), 64);
     } else if (part.ends_with(".service") || part.ends_with(".scope") ||
                part.ends_with(".socket")) {
-      origin.unit = PrintableAscii(part, 128);
+      origin.unit = MaskPersonalData(PrintableAscii(part, 128), OwnHostName());
     }
   }
   return origin;

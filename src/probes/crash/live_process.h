@@ -56,7 +56,8 @@ std::string NameContainer(int root);
 Result<LiveProcess> ReadLiveProcess(int proc);
 
 // "docker 1f2e…" for a container, "foo.service" for a unit, or empty, by what systemd, docker,
-// podman, containerd, CRI-O, LXC and Kubernetes call their control groups.
+// podman, containerd, CRI-O, LXC and Kubernetes call their control groups. The unit is masked: it
+// may be named after whom it is for.
 struct Origin {
   std::string container;
   std::string unit;

@@ -1,5 +1,8 @@
 #include "probes/kernel/folder_probe.h"
 
+#include <fcntl.h>
+
+#include "base/files.h"
 #include "probes/common/privileges.h"
 #include "probes/common/probe_run.h"
 
@@ -21,6 +24,10 @@ int RunFolderProbe(const FolderProbe& probe, int argc, char** argv) {
                    .run = [&](const RecordOutlet& outlet) -> Status {
                      // What it writes down in cache_dir must be the probes' own.
                      if (outlet.posts()) TELEM_CHECK(GiveUpPrivileges());
+                     if (!folder.empty()) {
+                       // That of its own may be missing; a name that was given may be mistyped.
+                       TELEM_CHECK(OpenAt(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY));
+                     }
                      outlet.EnsureConsentStart();
                      return probe.send(folder.empty() ? own_folder(outlet) : folder, outlet);
                    },
