@@ -373,13 +373,10 @@ void Delivery::OnLater(const UnderWay& record, const Verdict& verdict) {
   // One delay where it is the same failure; the longer one of two would be no full jitter.
   std::chrono::milliseconds delay =
       failures_ == record.failures + 1 ? own_delay : NextDelay(failures_);
-  if (is_operators && asked.count() == 0) {
-    delay = std::chrono::seconds(settings_.spool_process_time);
-  }
-  // What a server asks for is the least: one in trouble may say `2` to each of a fleet, for hours.
-  delay = std::max(delay, asked);
+  if (is_operators) delay = std::chrono::seconds(settings_.spool_process_time);
+  if (verdict.retry_after > 0) delay = asked;
   Stop(KindOf(verdict), why, delay);
-  was_operators_ = is_operators && asked.count() == 0;
+  was_operators_ = is_operators && verdict.retry_after == 0;
 }
 
 void Delivery::OnWorkerGone() {

@@ -156,30 +156,6 @@ TEST_F(DeliveryTest, WaitsAsLongAsTheServerAsksFor) {
   ASSERT_TRUE(RunUntilDelivered(1));
 }
 
-// A collector whose disk is full asks for 2 s. Where records kept coming, each machine asked it
-// every 2 s for as long as that lasted.
-TEST_F(DeliveryTest, WaitsEverLongerWhereTheServerAsksForLittleAgainAndAgain) {
-  Script("org later 503 2\n");
-  Offer("org.example/good/one");
-  ASSERT_TRUE(RunUntilIdle());
-  seconds waited(0);
-  for (int i = 0; i < 30; ++i) {
-    Offer("org.example/good/one");
-    const auto pause = *delivery_->next_attempt() - clock_.Monotonic();
-    EXPECT_GE(pause, seconds(2));
-    const auto whole = std::chrono::ceil<seconds>(pause);
-    clock_.Advance(whole);
-    waited += whole;
-    ASSERT_TRUE(RunUntilIdle());
-    EXPECT_EQ(delivery_->last_error()->time, clock_.Now()) << "attempt " << i + 2;
-  }
-  // At random within up to spool_process_time from the eleventh on: some 9,000 s in all.
-  EXPECT_GT(waited, seconds(settings_.spool_process_time));
-  Script("");
-  clock_.Advance(seconds(settings_.spool_process_time));
-  ASSERT_TRUE(RunUntilDelivered(31));
-}
-
 TEST_F(DeliveryTest, AsksSeldomWhenTheOperatorHasToRepairSomething) {
   for (const int code : {401, 403, 404, 407, 301}) {
     Script("org later " + std::to_string(code) + " 0\n");
