@@ -31,10 +31,14 @@ HttpResponse MessageResponse(int status, std::string_view message) {
   return JsonResponse(status, MessageToJson(message));
 }
 
-// For what may work in a moment.
-HttpResponse TryLater(std::string_view message) {
+// In seconds: for what may work in a moment, and for what takes somebody to repair it. A fleet that
+// asks a full disk every moment would fill its log and network as well.
+constexpr const char* kInAMoment = "2";
+constexpr const char* kInAWhile = "60";
+
+HttpResponse TryLater(std::string_view message, const char* retry_after = kInAMoment) {
   HttpResponse response = MessageResponse(503, message);
-  response.headers.emplace_back("Retry-After", "2");
+  response.headers.emplace_back("Retry-After", retry_after);
   return response;
 }
 
@@ -82,7 +86,8 @@ HttpResponse RecordResponse(const IncomingRecord& record, const Result<Receipt>&
   }
   return TryLater(receipt.error().code == ErrorCode::kNoSpace
                       ? "there is no space to store records"
-                      : "the store cannot be written at the moment");
+                      : "the store cannot be written at the moment",
+                  receipt.error().code == ErrorCode::kBusy ? kInAMoment : kInAWhile);
 }
 
 HttpResponse PageResponse(const Result<RecordPage>& page, bool with_payload) {
