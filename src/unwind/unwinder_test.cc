@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "unwind/no_files.h"
 #include "unwind/sample_tables.h"
 
 namespace telem {
@@ -20,15 +21,6 @@ constexpr uint64_t kStack = 0x70000;
 constexpr size_t kRbp = 4;
 constexpr size_t kRip = 16;
 constexpr size_t kRsp = 19;
-
-class NoFiles final : public ModuleFiles {
- public:
-  UniqueFd OpenModule(size_t /*index*/) override { return UniqueFd(); }
-  UniqueFd OpenDebugFile(size_t /*index*/, std::string_view /*build_id*/,
-                         std::string_view /*debuglink*/) override {
-    return UniqueFd();
-  }
-};
 
 // A library without a file, and a stack. Each look at the stack takes a second.
 class UnwinderTest : public ::testing::Test, public ProcessMemory {

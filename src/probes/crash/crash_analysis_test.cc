@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "probes/crash/crash_report.h"
+#include "unwind/no_files.h"
 
 namespace telem {
 namespace {
@@ -64,15 +65,6 @@ class GeneratedCode final : public ProcessMemory {
   uint64_t slow_ = 0;
   size_t reads_ = 0;
   FakeClock clock_;
-};
-
-class NoFiles final : public ModuleFiles {
- public:
-  UniqueFd OpenModule(size_t /*index*/) override { return UniqueFd(); }
-  UniqueFd OpenDebugFile(size_t /*index*/, std::string_view /*build_id*/,
-                         std::string_view /*debuglink*/) override {
-    return UniqueFd();
-  }
 };
 
 class CrashAnalysisTest : public ::testing::Test {
