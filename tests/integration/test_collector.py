@@ -1,6 +1,7 @@
 """telem-collector: what it takes, what it keeps, what it shows, and how it fails."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -800,24 +801,36 @@ def own_address():
             return None
 
 
+@contextlib.contextmanager
+def collector_at(address, folder):
+    """Its port there, and a list of connections that are closed in the end."""
+    process = subprocess.Popen(
+        [paths.TELEM_COLLECTOR, "--listen", f"{address}:0", "--store", f"sqlite:{folder}/r.db"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    connections = []
+    try:
+        yield int(process.stdout.readline().decode().rstrip("/\n").rsplit(":", 1)[1]), connections
+    finally:
+        for connection in connections:
+            connection.close()
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+        process.stdout.close()
+
+
+def is_served(connection):
+    try:
+        connection.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(9) == b"HTTP/1.1 "
+    except OSError:
+        return False
+
+
 def test_one_address_may_not_take_all_connections(folder):
     address = own_address()
     if address is None or address.startswith("127."):
         pytest.skip("this machine has no address but its own")
-    process = subprocess.Popen(
-        [paths.TELEM_COLLECTOR, "--listen", f"{address}:0", "--store", f"sqlite:{folder}/r.db"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    port = int(process.stdout.readline().decode().rstrip("/\n").rsplit(":", 1)[1])
-
-    def is_served(connection):
-        try:
-            connection.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            return connection.recv(9) == b"HTTP/1.1 "
-        except OSError:
-            return False
-
-    connections = []
-    try:
+    with collector_at(address, folder) as (port, connections):
         for _ in range(100):
             connections.append(socket.create_connection((address, port), timeout=20))
             assert is_served(connections[-1])
@@ -831,34 +844,16 @@ def test_one_address_may_not_take_all_connections(folder):
                 return is_served(connection)
 
         wait_until(is_next_served)
-    finally:
-        for connection in connections:
-            connection.close()
-        process.terminate()
-        assert process.wait(timeout=20) == 0
-        process.stdout.close()
 
 
 def test_this_machine_may_take_more_also_where_it_is_served_by_ipv6(folder):
     """A proxy on this machine that speaks IPv4 is ::ffff:127.0.0.1 there."""
     if not socket.has_ipv6 or not pathlib.Path("/proc/net/if_inet6").exists():
         pytest.skip("there is no IPv6 here")
-    process = subprocess.Popen(
-        [paths.TELEM_COLLECTOR, "--listen", "[::]:0", "--store", f"sqlite:{folder}/r.db"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    port = int(process.stdout.readline().decode().rstrip("/\n").rsplit(":", 1)[1])
-    connections = []
-    try:
+    with collector_at("[::]", folder) as (port, connections):
         for _ in range(110):
             connections.append(socket.create_connection(("127.0.0.1", port), timeout=20))
-            connections[-1].sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert connections[-1].recv(9) == b"HTTP/1.1 "
-    finally:
-        for connection in connections:
-            connection.close()
-        process.terminate()
-        assert process.wait(timeout=20) == 0
-        process.stdout.close()
+            assert is_served(connections[-1])
 
 
 def test_lists_without_payloads_say_their_size(server):
